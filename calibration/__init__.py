@@ -1,0 +1,1 @@
+"""Pure statistics: probabilities that mean something, and one person's neutral."""

@@ -1,0 +1,1 @@
+"""MIAR: what the network sees and how it runs."""

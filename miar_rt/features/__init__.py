@@ -1,0 +1,1 @@
+"""Incremental extractors: push samples, pictures or words, get timed feature frames."""

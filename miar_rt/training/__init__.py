@@ -1,0 +1,1 @@
+"""Corpora, simulation of live signals, fitting and evaluation."""

@@ -1,0 +1,209 @@
+"""The only builder of model inputs: live, analyze, replay and training all come through here.
+
+Feature frames fall into steps on a fixed grid of the capture clock, so that a step's value depends on the
+signal alone and never on when somebody asked. Normalisation happens here too and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miar_rt.input_spec import SPEC, VOICED_DESCRIPTORS, InputSpec
+from miar_rt.signals import (
+    MODALITIES,
+    RECOGNISER_KINDS,
+    Array,
+    EncodedText,
+    FeatureFrame,
+    Modality,
+    RecogniserKind,
+    Word,
+)
+
+Mask = NDArray[np.bool_]
+CLIP = 6.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelStatistics:
+    """Location and scale of a modality's channels over training data, float32 ``[channels]`` each."""
+
+    location: Array
+    scale: Array
+
+
+Statistics = Mapping[Modality, ChannelStatistics]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelInput:
+    """One window, normalised and finite, or raw with NaN where a channel had nothing to say.
+
+    Attributes
+    ----------
+    values
+        float32 ``[steps, channels]`` for each modality.
+    masks
+        bool ``[steps]`` for each modality: which rows hold anything.
+    groups
+        float32 ``[4]``: which face channel groups (mesh, pose, units, appearance) hold anything.
+    presence, baseline
+        bool ``[3]`` in the order of ``MODALITIES``: modality usable; personal baseline applied to it.
+    """
+
+    values: dict[Modality, Array]
+    masks: dict[Modality, Mask]
+    groups: Array
+    presence: Mask
+    baseline: Mask
+
+
+class _Grid:
+    """Means of frames by time step, in a ring as long as the window."""
+
+    def __init__(self, rate: int, steps: int, width: int) -> None:
+        self._rate = rate
+        self._steps = steps
+        self._index = np.full(steps, -1, dtype=np.int64)
+        self._sum = np.zeros((steps, width), dtype=np.float32)
+        self._count = np.zeros((steps, width), dtype=np.float32)
+
+    def add(self, t: float, values: Array) -> None:
+        step = math.floor(t * self._rate)
+        slot = step % self._steps
+        if self._index[slot] > step:
+            return
+        if self._index[slot] != step:
+            self._index[slot] = step
+            self._sum[slot] = 0.0
+            self._count[slot] = 0.0
+        finite = np.isfinite(values)
+        self._sum[slot] += np.where(finite, values, np.float32(0.0))
+        self._count[slot] += finite
+
+    def read(self, t: float) -> tuple[Array, Mask]:
+        """Steps up to and with the one that holds ``t``: values with NaN for nothing, and which rows hold any."""
+        last = math.floor(t * self._rate)
+        steps = np.arange(last - self._steps + 1, last + 1)
+        slots = steps % self._steps
+        here = self._index[slots] == steps
+        count = np.where(here[:, None], self._count[slots], np.float32(0.0))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = self._sum[slots] / count
+        values[count == 0.0] = np.nan
+        return values, np.asarray(count.any(axis=1))
+
+
+class WindowBuilder:
+    """Rolling windows of all three modalities; pure: it knows no thread, device or clock."""
+
+    def __init__(self, spec: InputSpec = SPEC) -> None:
+        self.spec = spec
+        widths = spec.widths
+        self._acoustic = _Grid(spec.audio_rate, spec.audio_steps, widths["audio"] - 1)
+        self._voice = _Grid(spec.audio_rate, spec.audio_steps, 1)
+        self._face = _Grid(spec.vision_rate, spec.vision_steps, widths["vision"])
+        self._words: tuple[Word, ...] = ()
+        self._encoded: EncodedText | None = None
+        self._kind: RecogniserKind = "written"
+
+    def push(self, frame: FeatureFrame) -> None:
+        """Take one feature frame; frames of one kind come in order of time."""
+        if not frame.valid:
+            return
+        if frame.kind == "acoustic":
+            self._acoustic.add(frame.t, _with_voicing(frame.values))
+        elif frame.kind == "voice":
+            self._voice.add(frame.t, frame.values)
+        else:
+            self._face.add(frame.t, frame.values)
+
+    def set_words(self, words: Sequence[Word], encoded: EncodedText, kind: RecogniserKind) -> None:
+        """Replace the words by ``words``, whose token embeddings are ``encoded``."""
+        self._words, self._encoded, self._kind = tuple(words), encoded, kind
+
+    def raw(self, t: float) -> ModelInput:
+        """The window that ends at ``t`` in the extractors' own units, NaN where a channel has nothing."""
+        acoustic, acoustic_mask = self._acoustic.read(t)
+        voice, _ = self._voice.read(t)
+        vision, vision_mask = self._face.read(t)
+        text, text_mask = self._text(t)
+        values: dict[Modality, Array] = {
+            "text": text,
+            "audio": np.concatenate([acoustic, voice], axis=1),
+            "vision": vision,
+        }
+        masks: dict[Modality, Mask] = {"text": text_mask, "audio": acoustic_mask, "vision": vision_mask}
+        presence = np.array([masks[name].any() for name in MODALITIES])
+        groups = [np.isfinite(vision[:, columns]).any() for columns in self.spec.vision_groups.values()]
+        return ModelInput(values, masks, np.array(groups, np.float32), presence, np.zeros(3, np.bool_))
+
+    def build(self, t: float, statistics: Statistics, present: Mapping[Modality, bool]) -> ModelInput:
+        """The normalised window that ends at ``t``; modalities not ``present`` are masked out."""
+        return normalise(restrict(self.raw(t), present), statistics)
+
+    def _text(self, t: float) -> tuple[Array, Mask]:
+        spec = self.spec
+        values = np.full((spec.text_tokens, spec.widths["text"]), np.nan, dtype=np.float32)
+        mask = np.zeros(spec.text_tokens, dtype=np.bool_)
+        if self._encoded is None or not self._words:
+            return values, mask
+        rows = _word_rows(self._words, self._kind, t, spec)
+        recent = np.flatnonzero(rows[self._encoded.word_index, 0] <= 1.0)[-spec.text_tokens :]
+        if len(recent):
+            values[-len(recent) :, : spec.token_width] = self._encoded.tokens[recent]
+            values[-len(recent) :, spec.token_width :] = rows[self._encoded.word_index[recent]]
+            mask[-len(recent) :] = True
+        return values, mask
+
+
+def _with_voicing(descriptors: Array) -> Array:
+    """Descriptors ``[25]`` with the voiced flag after them; pitch-bound ones are NaN where unvoiced."""
+    row = np.empty(len(descriptors) + 1, dtype=np.float32)
+    row[:-1] = descriptors
+    voiced = descriptors[VOICED_DESCRIPTORS.start] > 0.0
+    row[-1] = voiced
+    if not voiced:
+        row[VOICED_DESCRIPTORS] = np.nan
+    return row
+
+
+def _word_rows(words: Sequence[Word], kind: RecogniserKind, t: float, spec: InputSpec) -> Array:
+    """Age (1 = as old as the window), partial flag, confidence and recogniser of each word, ``[words, 6]``."""
+    one_hot = [float(kind == name) for name in RECOGNISER_KINDS]
+    rows = [[max(t - w.t1, 0.0) / spec.text_seconds, float(not w.final), w.confidence, *one_hot] for w in words]
+    return np.array(rows, dtype=np.float32)
+
+
+def restrict(window: ModelInput, present: Mapping[Modality, bool]) -> ModelInput:
+    """The window with every modality that is not ``present`` taken out."""
+    presence = np.array([bool(present[name]) for name in MODALITIES]) & window.presence
+    masks = {name: window.masks[name] & presence[i] for i, name in enumerate(MODALITIES)}
+    groups = window.groups if presence[2] else np.zeros_like(window.groups)
+    return ModelInput(window.values, masks, groups, presence, window.baseline & presence)
+
+
+def normalise(window: ModelInput, statistics: Statistics) -> ModelInput:
+    """Centre and scale every channel, clip, and put 0 (the centre) where there is nothing."""
+    values: dict[Modality, Array] = {}
+    for name in MODALITIES:
+        scaled = (window.values[name] - statistics[name].location) / statistics[name].scale
+        scaled[~window.masks[name]] = 0.0
+        values[name] = np.nan_to_num(np.clip(scaled, -CLIP, CLIP), nan=0.0).astype(np.float32)
+    return ModelInput(values, window.masks, window.groups, window.presence, window.baseline)
+
+
+def as_batch(windows: Sequence[ModelInput]) -> dict[str, Array]:
+    """Stack normalised windows into the network's named inputs, float32 with the batch first."""
+    batch: dict[str, Array] = {}
+    for name in MODALITIES:
+        batch[name] = np.stack([w.values[name] for w in windows])
+        batch[f"{name}_mask"] = np.stack([w.masks[name] for w in windows]).astype(np.float32)
+    batch["groups"] = np.stack([w.groups for w in windows])
+    batch["baseline"] = np.stack([w.baseline for w in windows]).astype(np.float32)
+    return batch

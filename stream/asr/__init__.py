@@ -1,0 +1,1 @@
+"""Speech recognisers behind one contract: push samples, get committed and partial words."""

@@ -1,0 +1,161 @@
+"""What flows through the live path: signals going in, results and notices coming out.
+
+Times are seconds on one monotonic capture clock unless a field says otherwise. The outgoing types are the
+JSON of the protocol: a reader ignores fields it does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from miar_rt.signals import Modality
+
+SAMPLE_RATE = 16_000
+PROTOCOL_VERSION = 1
+
+Reason: TypeAlias = Literal[
+    "off", "device_lost", "failed", "no_face", "silence", "no_words_yet", "stale", "unsupported_language"
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioChunk:
+    """Mono sound: ``samples`` int16 ``[n]`` at 16 kHz, ``t`` the capture time of the first one."""
+
+    t: float
+    samples: NDArray[np.int16]
+
+    @property
+    def t_end(self) -> float:
+        """Capture time of the instant after the last sample."""
+        return self.t + len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFrame:
+    """One picture: ``image`` uint8 ``[height, width, 3]`` in RGB order, captured at ``t``."""
+
+    t: float
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class SignalGap:
+    """Signal between ``t0`` and ``t1`` that was lost and never reached the extractors."""
+
+    modality: Modality
+    t0: float
+    t1: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """From ``t`` on a modality cannot be had for ``reason``; ``None`` says that it can again."""
+
+    modality: Modality
+    t: float
+    reason: Reason | None
+    detail: str = ""
+
+
+class Sentiment(msgspec.Struct, frozen=True):
+    """Sentiment on the CMU scale -3..3 with the bounds of its 80 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ModalityState(msgspec.Struct, frozen=True):
+    """Whether a modality was present in a result, or why not, how old it was and what it contributed."""
+
+    present: bool
+    reason: Reason | None
+    age_ms: float | None
+    contribution: float
+
+
+class TranscriptState(msgspec.Struct, frozen=True):
+    """The words of the last seconds: committed for good, and the partial hypothesis after them."""
+
+    committed: str
+    partial: str
+    asr: str | None
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """Which checkpoint and engine made a result."""
+
+    checkpoint: str
+    engine: str
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds from the capture of each modality's newest signal to the hand-over to the sockets.
+
+    ``score`` is the time the network took; ``total`` counts from the newest signal of all.
+    """
+
+    text: float | None
+    audio: float | None
+    vision: float | None
+    score: float
+    total: float | None
+
+
+class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result", kw_only=True):
+    """One score. With no modality present emotions, label, confidence and sentiment are ``None``."""
+
+    version: int = PROTOCOL_VERSION
+    seq: int
+    time: float | None
+    media_time: float
+    emotions: dict[str, float] | None
+    raw_emotions: dict[str, float] | None
+    label: str | None
+    confidence: float | None
+    sentiment: Sentiment | None
+    modalities: dict[str, ModalityState]
+    gate: dict[str, float]
+    transcript: TranscriptState
+    latency_ms: Latency | None
+    model: ModelInfo
+    profile: str | None
+
+
+class TimedWord(msgspec.Struct, frozen=True):
+    """A word of a transcript event; times count in seconds from the session's start."""
+
+    text: str
+    t0: float
+    t1: float
+    final: bool
+    confidence: float
+
+
+class Transcript(msgspec.Struct, frozen=True, tag_field="type", tag="transcript", kw_only=True):
+    """Words as they change: newly committed ones (``final``) and the whole partial hypothesis."""
+
+    media_time: float
+    asr: str
+    words: list[TimedWord]
+    speech_final: bool
+
+
+class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_only=True):
+    """What listeners should know about the machinery: devices, drops, engine."""
+
+    media_time: float
+    modality: str | None
+    state: str
+    detail: str
+    dropped: dict[str, int]
+
+
+Outgoing: TypeAlias = Result | Transcript | Status

@@ -1,0 +1,1 @@
+"""The websocket protocol, its server and its pages."""

@@ -1,0 +1,1 @@
+"""The pages the server delivers: dashboard and overlay."""
