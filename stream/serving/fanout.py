@@ -1,0 +1,133 @@
+"""Hands events to many clients without waiting for any: it lives on the server's loop and only writes.
+
+A client whose socket is congested, or that asked for fewer results, has one slot: the newest result waits in
+it and replaces the one before. Other events pass a congested client by. Every loss is counted.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from websockets.asyncio.server import ServerConnection, broadcast
+
+from stream.events import Outgoing, Result
+from stream.serving import protocol
+
+CONGESTED_BYTES = 64 * 1024
+"""A client with more than this unsent is passed by; with the kernel's part it bounds a client's memory."""
+GIVE_UP_SECONDS = 30.0
+"""A client congested for so long is disconnected."""
+
+
+class Encoded:
+    """An event and its encodings, each made once and only when somebody wants it."""
+
+    def __init__(self, event: Outgoing) -> None:
+        self.event = event
+        self.name = str(event.__struct_config__.tag)
+        self.is_result = isinstance(event, Result)
+        self._made: dict[protocol.Format, str | bytes] = {}
+
+    def get(self, fmt: protocol.Format) -> str | bytes:
+        """The event in format ``fmt``."""
+        if fmt not in self._made:
+            self._made[fmt] = protocol.encode(self.event, fmt)
+        return self._made[fmt]
+
+
+@dataclass(eq=False)
+class Listener:
+    """An identified or still unknown client and what is kept for it."""
+
+    socket: ServerConnection
+    connection: protocol.Connection
+    held: Encoded | None = None
+    next_due: float = float("-inf")
+    congested_since: float | None = None
+    lost: int = 0
+    closing: Future[None] | None = None
+
+    def wants(self, event: Encoded) -> bool:
+        """Whether the client asked for this kind of event."""
+        return self.connection.ready and event.name in self.connection.events
+
+    def congested(self, now: float) -> bool:
+        """Whether too much is unsent; remembers since when."""
+        if self.socket.transport.get_write_buffer_size() <= CONGESTED_BYTES:
+            self.congested_since = None
+        elif self.congested_since is None:
+            self.congested_since = now
+        return self.congested_since is not None
+
+
+class Fanout:
+    """All listeners; ``count_drops(cause)`` is told of every message that somebody did not get."""
+
+    def __init__(self, count_drops: Callable[[str], None]) -> None:
+        self.listeners: set[Listener] = set()
+        self._holders: set[Listener] = set()
+        self._count_drops = count_drops
+
+    @property
+    def holding(self) -> bool:
+        """Whether a slot is full and :meth:`flush` has to be called soon."""
+        return bool(self._holders)
+
+    def remove(self, listener: Listener) -> None:
+        """Forget a client that is gone."""
+        self.listeners.discard(listener)
+        self._holders.discard(listener)
+
+    def deliver(self, event: Encoded, now: float, to: Iterable[Listener] | None = None) -> None:
+        """Give ``event`` to everybody who wants it, or only to those in ``to``."""
+        ready: dict[protocol.Format, list[ServerConnection]] = {}
+        for listener in self.listeners if to is None else to:
+            if listener.wants(event) and self._admit(listener, event, now):
+                ready.setdefault(listener.connection.format, []).append(listener.socket)
+        for fmt, sockets in ready.items():
+            broadcast(sockets, event.get(fmt))
+
+    def flush(self, now: float) -> None:
+        """Send what waits in slots whose time has come."""
+        for listener in list(self._holders):
+            held = listener.held
+            if held is not None and now >= listener.next_due and not listener.congested(now):
+                self._release(listener, now)
+                broadcast([listener.socket], held.get(listener.connection.format))
+
+    def give_up(self, now: float) -> list[Listener]:
+        """Clients that have read nothing for too long."""
+        stuck = [one for one in self.listeners if one.congested(now)]
+        return [one for one in stuck if now - (one.congested_since or now) > GIVE_UP_SECONDS]
+
+    def _admit(self, listener: Listener, event: Encoded, now: float) -> bool:
+        if not event.is_result:
+            if listener.congested(now):
+                self._lose(listener, "congested")
+                return False
+            return True
+        if listener.congested(now) or now < listener.next_due:
+            self._hold(listener, event)
+            return False
+        self._release(listener, now)
+        return True
+
+    def _hold(self, listener: Listener, event: Encoded) -> None:
+        if listener.held is not None:
+            self._lose(listener, "congested" if listener.congested_since is not None else "max_rate")
+        listener.held = event
+        self._holders.add(listener)
+
+    def _release(self, listener: Listener, now: float) -> None:
+        listener.held = None
+        self._holders.discard(listener)
+        if listener.connection.max_rate is not None:
+            # never two intervals behind: the mean stays below the limit without waiting for missed beats
+            interval = 1.0 / listener.connection.max_rate
+            listener.next_due = max(listener.next_due + interval, now)
+
+    def _lose(self, listener: Listener, cause: str) -> None:
+        listener.lost += 1
+        self._count_drops(cause)

@@ -1,0 +1,380 @@
+"""The websocket and page server: one thread with its own event loop, one port.
+
+Nothing here waits for a client: events enter through a bounded queue and leave through ``fanout``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import http
+import logging
+import secrets
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request as HttpRequest
+from websockets.http11 import Response
+from websockets.typing import Subprotocol
+
+from stream.events import Outgoing, Result
+from stream.serving import protocol
+from stream.serving.doors import Doors, is_loopback
+from stream.serving.fanout import Encoded, Fanout, Listener
+from stream.serving.metrics import Metrics
+from stream.serving.pages import Page, Pages, security_headers
+
+QUEUE_EVENTS = 256
+FLUSH_SECONDS = 0.02
+SWEEP_SECONDS = 1.0
+STOP_SECONDS = 0.6
+MAX_MESSAGE_BYTES = 16 * 1024
+KERNEL_BUFFER_BYTES = 128 * 1024
+
+RequestHandler = Callable[[protocol.Request], dict[str, Any]]
+"""Carries out a client's request in a worker thread; what it raises as ``ValueError`` or ``RuntimeError`` is
+told to the client in one line."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Limits and doors of a server.
+
+    Attributes
+    ----------
+    max_clients
+        Open connections at once; more are turned away with HTTP 503.
+    identify_seconds
+        Time for the opening handshake, and again from there to ``identify``.
+    hosts, origins
+        Host names and page origins let in beyond our own, see :class:`stream.serving.doors.Doors`.
+    """
+
+    max_clients: int = 1024
+    identify_seconds: float = 5.0
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+
+class ServerError(Exception):
+    """The server cannot start; the message is one line for the user."""
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A context for serving with the PEM files ``certificate`` and ``key``; :class:`ServerError` if unusable."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ServerError(f"cannot use the certificate {certificate} with the key {key}: {error}") from error
+    return context
+
+
+class Server:
+    """Publishes events to websocket clients and serves the pages.
+
+    Parameters
+    ----------
+    host, port
+        Where to listen; port 0 takes a free one, then given by :attr:`port`.
+    describe
+        What ``hello`` says about the program.
+    token
+        Asked of every client. Listening beyond loopback without one makes one up: see :attr:`token`.
+    tls
+        See :func:`tls_context`.
+    on_request
+        Carries out clients' requests; without it they are answered with ``unsupported``.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8765,
+        *,
+        describe: protocol.HelloInfo | None = None,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        on_request: RequestHandler | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self.host, self.port = host, port
+        self.token = token or (None if is_loopback(host) else secrets.token_urlsafe(18))
+        self._hello = protocol.Hello.of(describe or protocol.HelloInfo(), needs_token=self.token is not None)
+        self._tls, self._on_request = tls, on_request
+        self._options = options or Options()
+        self._doors = Doors(host, self._options.hosts, self._options.origins)
+        self._metrics = Metrics(self._client_count)
+        self._pages = Pages(self._metrics.render, self._health, self.token)
+        self._fanout = Fanout(self._metrics.count_drops)
+        self._queue: deque[Outgoing] = deque(maxlen=QUEUE_EVENTS)
+        self._newest: Encoded | None = None
+        self._newest_at: float | None = None
+        self._connected: set[_Socket] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._workers = ThreadPoolExecutor(1, "miar-request")
+        self._flushing = False
+
+    @property
+    def url(self) -> str:
+        """Address of the dashboard, with the token behind ``#`` where it never leaves the browser."""
+        scheme = "https" if self._tls else "http"
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{name}:{self.port}/" + (f"#token={quote(self.token)}" if self.token else "")
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Messages that somebody did not get, by cause."""
+        return dict(self._metrics.dropped)
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen; on return clients can connect. :class:`ServerError` if the address cannot be had."""
+        listening = _bind(self.host, self.port)
+        self.port = listening.getsockname()[1]
+        started = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(listening, started)), name="miar-server", daemon=True
+        )
+        self._thread.start()
+        started.wait()
+
+    def publish(self, event: Outgoing) -> None:
+        """Give ``event`` to the clients; safe from any thread, never waits, does nothing while not started."""
+        if self._loop is None:
+            return
+        if len(self._queue) == QUEUE_EVENTS:
+            self._metrics.count_drops("queue")
+        self._queue.append(event)
+        self._call(self._drain)
+
+    def stop(self) -> None:
+        """Close every connection and the port, within a second; safe to call twice."""
+        if self._thread is None or self._stopping is None:
+            return
+        self._call(self._stopping.set)
+        self._thread.join()
+        self._thread = self._stopping = self._loop = None
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def _call(self, function: Callable[[], object]) -> None:
+        if self._loop is not None:
+            # closed between a caller's look and here: then there is nobody left to tell
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(function)
+
+    async def _serve(self, listening: socket.socket, started: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        server = await serve(
+            self._handle,
+            sock=listening,
+            ssl=self._tls,
+            subprotocols=[Subprotocol(name) for name in protocol.SUBPROTOCOLS],
+            select_subprotocol=_select_subprotocol,
+            process_request=self._process_request,
+            compression=None,  # messages are small and due at once; deflate costs 300 kB a client
+            create_connection=cast("type[ServerConnection]", self._new_socket),
+            server_header=None,
+            open_timeout=self._options.identify_seconds,
+            close_timeout=STOP_SECONDS / 2,
+            max_size=MAX_MESSAGE_BYTES,
+            logger=_quiet_logger(),
+        )
+        sweeper = asyncio.create_task(self._sweep())
+        started.set()
+        await self._stopping.wait()
+        sweeper.cancel()
+        server.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(server.wait_closed(), STOP_SECONDS)
+        for connected in list(self._connected):
+            connected.transport.abort()
+
+    def _new_socket(self, *arguments: Any, **options: Any) -> _Socket:
+        return _Socket(self._connected, self._options.max_clients, *arguments, **options)
+
+    def _process_request(self, _: ServerConnection, request: HttpRequest) -> Response | None:
+        hosts = request.headers.get_all("Host")
+        if not self._doors.host_allowed(hosts):
+            return _respond(Page(421, b"not a name of this server\n"), "localhost")
+        if not self._doors.origin_allowed(request.headers.get_all("Origin"), hosts[0]):
+            return _respond(Page(403, b"this origin is not on the list\n"), hosts[0])
+        if "websocket" not in request.headers.get("Upgrade", "").lower():
+            method = getattr(request, "method", "GET")
+            authorization = " ".join(request.headers.get_all("Authorization"))
+            return _respond(self._pages.answer(method, request.path, authorization), hosts[0])
+        if request.path.partition("?")[0] != "/":
+            return _respond(Page(404, b"the websocket is at /\n"), hosts[0])
+        return None
+
+    async def _handle(self, connected: ServerConnection) -> None:
+        name = connected.subprotocol
+        fmt = protocol.SUBPROTOCOLS[name] if name else "json"
+        listener = Listener(connected, protocol.Connection(self._hello, fmt, self.token))
+        self._fanout.listeners.add(listener)
+        impatient = asyncio.get_running_loop().call_later(
+            self._options.identify_seconds, self._close_unidentified, listener
+        )
+        try:
+            await connected.send(protocol.encode(self._hello, fmt))
+            async for data in connected:
+                await self._receive(listener, data)
+        except ConnectionClosed:
+            return
+        finally:
+            impatient.cancel()
+            self._fanout.remove(listener)
+
+    async def _receive(self, listener: Listener, data: str | bytes) -> None:
+        before = listener.connection.ready
+        reaction = listener.connection.receive(data, time.monotonic())
+        for answer in reaction.answers:
+            await self._answer(listener, answer)
+        if reaction.request is not None:
+            await self._answer(listener, await self._carry_out(reaction.request))
+        if reaction.close is not None:
+            await listener.socket.close(reaction.close)
+        elif listener.connection.ready and not before and self._newest is not None:
+            self._fanout.deliver(self._newest, time.monotonic(), [listener])
+
+    async def _answer(self, listener: Listener, answer: protocol.Ready | protocol.Reply | protocol.Error) -> None:
+        if isinstance(answer, protocol.Error):
+            self._metrics.count_error(answer.code)
+        await listener.socket.send(protocol.encode(answer, listener.connection.format))
+
+    async def _carry_out(self, request: protocol.Request) -> protocol.Reply | protocol.Error:
+        if self._on_request is None:
+            return protocol.Error(code="unsupported", message="this program takes no requests", id=request.id)
+        loop = asyncio.get_running_loop()
+        try:
+            data = await loop.run_in_executor(self._workers, self._on_request, request)
+        except (ValueError, RuntimeError) as error:
+            return protocol.Error(code="request_failed", message=str(error), id=request.id)
+        return protocol.Reply(id=request.id, data=data)
+
+    def _close_unidentified(self, listener: Listener) -> None:
+        if not listener.connection.ready:
+            self._metrics.count_error("identify_timeout")
+            closing = listener.socket.close(protocol.CLOSE_IDENTIFY_TIMEOUT, "identify_timeout")
+            listener.closing = asyncio.ensure_future(closing)
+
+    def _drain(self) -> None:
+        events = [self._queue.popleft() for _ in range(len(self._queue))]
+        last = max((i for i, event in enumerate(events) if isinstance(event, Result)), default=-1)
+        now = time.monotonic()
+        for i, event in enumerate(events):
+            encoded = Encoded(event)
+            if isinstance(event, Result):
+                self._metrics.observe(event)
+                self._newest, self._newest_at = encoded, now
+                if i < last:
+                    self._metrics.count_drops("superseded")
+                    continue
+            self._fanout.deliver(encoded, now)
+        self._flush_later()
+
+    def _flush_later(self) -> None:
+        if self._fanout.holding and not self._flushing and self._loop is not None:
+            self._flushing = True
+            self._loop.call_later(FLUSH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self._fanout.flush(time.monotonic())
+        self._flush_later()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            for listener in self._fanout.give_up(time.monotonic()):
+                self._metrics.count_error("too_slow")
+                listener.socket.transport.abort()
+
+    def _client_count(self) -> int:
+        return sum(listener.connection.ready for listener in list(self._fanout.listeners))
+
+    def _health(self) -> dict[str, object]:
+        age = None if self._newest_at is None else round(time.monotonic() - self._newest_at, 3)
+        return {"status": "ok", "clients": self._client_count(), "seconds_since_result": age}
+
+
+class _Socket(ServerConnection):
+    """A connection that counts from the first byte on, so that half-open handshakes are bounded too."""
+
+    def __init__(self, everybody: set[_Socket], limit: int, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._everybody, self._limit = everybody, limit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._everybody.add(self)
+        if len(self._everybody) > self._limit:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._everybody.discard(self)
+        super().connection_lost(exc)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise ServerError(f"cannot listen on {host!r}: {error}") from error
+    listening = socket.socket(family, kind, number)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # inherited by every connection: what the kernel may keep for a client that does not read
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+        listening.bind(address)
+        listening.listen(128)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        reason = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be had: {error}"
+        raise ServerError(f"port {port} on {host} {reason}; choose another with --port") from error
+    return listening
+
+
+def _respond(page: Page, host: str) -> Response:
+    headers = {
+        "Content-Type": page.content_type,
+        "Content-Length": str(len(page.body)),
+        "Connection": "close",
+        **security_headers(host),
+        **page.headers,
+    }
+    return Response(page.status, http.HTTPStatus(page.status).phrase, Headers(headers), page.body)
+
+
+def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return next((name for name in offered if name in protocol.SUBPROTOCOLS), None)
+
+
+def _quiet_logger() -> logging.Logger:
+    """Clients' broken handshakes are their affair and are counted, not printed."""
+    logger = logging.getLogger("stream.serving.websockets")
+    logger.setLevel(logging.CRITICAL)
+    return logger
