@@ -1,0 +1,1 @@
+"""One file an engine; ``choose`` walks the ladder."""

