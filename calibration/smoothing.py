@@ -1,4 +1,4 @@
-"""Smoothing of probabilities over irregular intervals, and a label that does not flicker."""
+"""Smoothing over irregular intervals, and a label that does not flicker."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class ProbabilitySmoother:
+class ExponentialSmoother:
     """Exponential smoothing whose half-life is in seconds, so that the rate of results does not matter.
 
-    After a pause longer than ``reset_after`` seconds the first value is taken as it is: what was felt before
-    a long absence says nothing about now.
+    A mixture of distributions is a distribution: probabilities stay probabilities. After a pause longer than
+    ``reset_after`` seconds the first value is taken as it is: what was felt before a long absence says
+    nothing about now.
     """
 
     def __init__(self, half_life: float = 0.4, reset_after: float = 3.0) -> None:
@@ -23,16 +24,16 @@ class ProbabilitySmoother:
         self._state: NDArray[np.float64] | None = None
         self._t = -math.inf
 
-    def update(self, t: float, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Take probabilities ``[n]`` at ``t`` seconds, give the smoothed ones, which sum to 1."""
+    def update(self, t: float, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take ``values [n]`` at ``t`` seconds, give the smoothed ones."""
         elapsed = t - self._t
         if self._state is None or elapsed > self._reset_after:
-            self._state = probabilities.copy()
+            self._state = values.copy()
         else:
             keep = 0.5 ** (max(elapsed, 0.0) / self._half_life)
-            self._state = keep * self._state + (1.0 - keep) * probabilities
+            self._state = keep * self._state + (1.0 - keep) * values
         self._t = t
-        return np.asarray(self._state / self._state.sum())
+        return self._state
 
 
 class LabelHysteresis:

@@ -1,0 +1,141 @@
+"""A media file through the live path in media time: deterministic, and as fast as it goes.
+
+Every item counts at the moment it would have been complete in real time, and extraction takes no time; words
+and descriptors arrive with the delay that their algorithms need and no other. Items are extracted a little
+ahead of the media clock by one thread for faces and one for words, each in order, so that two runs agree to
+the last bit however the threads are scheduled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeAlias
+
+from miar_rt.features.acoustic import LOOKAHEAD_SECONDS
+from miar_rt.features.face import FaceExtractor
+from miar_rt.signals import FeatureFrame, WordsUpdate
+from stream.asr import Recogniser
+from stream.events import SAMPLE_RATE, AudioChunk, Outgoing, SignalGap, VideoFrame
+from stream.senses import Hearing
+from stream.session import Session
+from stream.sources.media_file import MediaFile, due
+
+ACOUSTIC_DELAY = 0.03
+"""Seconds of later sound after which live gets most descriptors; here they come exactly so much later."""
+
+AHEAD_SECONDS = LOOKAHEAD_SECONDS + 0.4
+ACOUSTIC_RATE = 100
+
+Item: TypeAlias = AudioChunk | VideoFrame | SignalGap
+Finding: TypeAlias = FeatureFrame | WordsUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """An item on its way: when it counts, and what it will say by then."""
+
+    now: float
+    findings: Future[list[Finding]]
+
+
+class Analyzer:
+    """Drives a session with a media file; a context manager.
+
+    Parameters
+    ----------
+    session
+        Fresh; its clock is media time.
+    recogniser
+        Closed by the caller; ``None`` for no words.
+    """
+
+    def __init__(self, session: Session, recogniser: Recogniser | None) -> None:
+        self._session = session
+        self._recogniser = recogniser
+        self._hearing = Hearing()
+        self._face = FaceExtractor()
+        self._ear = ThreadPoolExecutor(1, thread_name_prefix="ear")
+        self._eye = ThreadPoolExecutor(1, thread_name_prefix="eye")
+        self._acoustic: deque[FeatureFrame] = deque()
+        self._settled = 0
+        self._now = 0.0
+
+    def __enter__(self) -> Analyzer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for executor in (self._ear, self._eye):
+            executor.shutdown(cancel_futures=True)
+        self._hearing.acoustic.close()
+        self._face.close()
+
+    def run(self, media: MediaFile, seconds: float | None = None) -> Iterator[Outgoing]:
+        """Everything the session says about ``media``, up to ``seconds`` of it."""
+        pending: deque[_Pending] = deque()
+        for item in media.items():
+            now = due(item)
+            if seconds is not None and now > seconds:
+                break
+            pending.append(_Pending(now, self._submit(item)))
+            while pending[0].now <= now - AHEAD_SECONDS:
+                self._settle()
+                yield from self._consume(pending.popleft())
+        yield from self._drain(pending)
+
+    def _submit(self, item: Item) -> Future[list[Finding]]:
+        if isinstance(item, VideoFrame):
+            return self._eye.submit(self._see, item)
+        if isinstance(item, AudioChunk):
+            self._hearing.feed(item)
+            return self._ear.submit(self._hear, item)
+        return self._ear.submit(self._miss, item)
+
+    def _see(self, frame: VideoFrame) -> list[Finding]:
+        return [self._face.extract(frame.t, frame.image)]
+
+    def _hear(self, chunk: AudioChunk) -> list[Finding]:
+        frames, speaking = self._hearing.listen(chunk)
+        words = self._recogniser.push(chunk.t, chunk.samples, speaking) if self._recogniser else []
+        return [*frames, *words]
+
+    def _miss(self, gap: SignalGap) -> list[Finding]:
+        self._hearing.gap(gap)
+        if self._recogniser:
+            self._recogniser.gap(gap.t0, gap.t1)
+        return []
+
+    def _consume(self, pending: _Pending) -> list[Outgoing]:
+        """Let the session take what has come out by ``pending.now``."""
+        self._now = max(self._now, pending.now)
+        while self._acoustic and self._acoustic[0].t <= self._now - ACOUSTIC_DELAY:
+            self._session.push_features(self._acoustic.popleft())
+        for finding in pending.findings.result():
+            if isinstance(finding, WordsUpdate):
+                self._session.push_words(finding)
+            else:
+                self._session.push_features(finding)
+        return self._session.advance(self._now)
+
+    def _settle(self) -> None:
+        """Wait for the acoustic frames that the sound fed so far lets out for sure: no fewer, no more."""
+        sure = math.floor((self._hearing.samples / SAMPLE_RATE - LOOKAHEAD_SECONDS) * ACOUSTIC_RATE)
+        if sure > self._settled:
+            self._acoustic.extend(self._hearing.acoustic.wait_for(sure - self._settled))
+            self._settled = sure
+
+    def _drain(self, pending: deque[_Pending]) -> Iterator[Outgoing]:
+        """The end of the file: the last items, the last frames, the last words."""
+        self._acoustic.extend(self._hearing.acoustic.finish())
+        for item in pending:
+            yield from self._consume(item)
+        if self._recogniser is not None:
+            for update in self._ear.submit(self._recogniser.finish).result():
+                self._session.push_words(update)
+        yield from self._session.advance(self._now + ACOUSTIC_DELAY)

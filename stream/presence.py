@@ -1,0 +1,102 @@
+"""Which modality can be used right now, and the reason when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from miar_rt.features.voice_activity import SpeechGate
+from miar_rt.signals import MODALITIES, FeatureFrame, Modality, Word
+from stream.events import Reason
+
+STALE_SECONDS = 1.0
+"""A signal that has not moved for so long is not the present any more."""
+
+FACE_MEMORY_SECONDS = 0.4
+"""A face may be missed for so long (a blink of the tracker) before it counts as gone."""
+
+SPEECH_MEMORY_SECONDS = 2.0
+"""So long after the last speech the voice of the window still speaks for the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a modality is usable; if so the time of its newest signal, if not why."""
+
+    reason: Reason | None
+    newest: float | None
+
+    @property
+    def present(self) -> bool:
+        """True when there is no reason against it."""
+        return self.reason is None
+
+
+class PresenceTracker:
+    """Pure bookkeeping of what has been seen, heard and said, by capture time in seconds."""
+
+    def __init__(self, listening_to: Iterable[Modality], word_memory: float) -> None:
+        wanted = set(listening_to)
+        self._blocked: dict[Modality, Reason | None] = {
+            name: None if name in wanted else "off" for name in MODALITIES
+        }
+        self._word_memory = word_memory
+        self._gate = SpeechGate()
+        self._speech: float | None = None
+        self._acoustic: float | None = None
+        self._picture: float | None = None
+        self._face: float | None = None
+        self._word: float | None = None
+
+    def block(self, modality: Modality, reason: Reason | None) -> None:
+        """Declare a modality unusable for ``reason``, or usable again with ``None``."""
+        self._blocked[modality] = reason
+
+    def saw(self, frame: FeatureFrame) -> None:
+        """Take note of a feature frame."""
+        if frame.kind == "acoustic":
+            self._acoustic = frame.t
+        elif frame.kind == "voice":
+            if self._gate.push(float(frame.values[0])):
+                self._speech = frame.t
+        else:
+            self._picture = frame.t
+            if frame.valid:
+                self._face = frame.t
+
+    def heard(self, words: Iterable[Word]) -> None:
+        """Take note of the words as they stand now."""
+        ends = [word.t1 for word in words]
+        if ends:
+            self._word = max(ends) if self._word is None else max(self._word, *ends)
+
+    def at(self, now: float) -> dict[Modality, Availability]:
+        """State of every modality at ``now``."""
+        found = {"text": self._text(now), "audio": self._audio(now), "vision": self._vision(now)}
+        return {
+            name: Availability(self._blocked[name], None) if self._blocked[name] else found[name]
+            for name in MODALITIES
+        }
+
+    def _text(self, now: float) -> Availability:
+        if self._word is None:
+            return Availability("no_words_yet", None)
+        return _unless("stale", now - self._word > self._word_memory, self._word)
+
+    def _audio(self, now: float) -> Availability:
+        if _older(self._acoustic, now, STALE_SECONDS):
+            return Availability("stale", None)
+        return _unless("silence", _older(self._speech, now, SPEECH_MEMORY_SECONDS), self._acoustic)
+
+    def _vision(self, now: float) -> Availability:
+        if _older(self._picture, now, STALE_SECONDS):
+            return Availability("stale", None)
+        return _unless("no_face", _older(self._face, now, FACE_MEMORY_SECONDS), self._face)
+
+
+def _older(t: float | None, now: float, seconds: float) -> bool:
+    return t is None or now - t > seconds
+
+
+def _unless(reason: Reason, absent: bool, newest: float | None) -> Availability:
+    return Availability(reason, None) if absent else Availability(None, newest)

@@ -1,0 +1,107 @@
+"""One window into one answer: the network's logits, calibrated, and what each modality contributed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from miar_rt.engines.choose import choose_engine
+from numpy.typing import NDArray
+
+from calibration.temperature import pattern_name
+from miar_rt.checkpoint import Checkpoint, load_checkpoint
+from miar_rt.engines import Engine
+from miar_rt.signals import MODALITIES, Modality
+from miar_rt.window import ModelInput, WindowBuilder, as_batch
+
+SENTIMENT_LIMIT = 3.0
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """Calibrated answer to one window.
+
+    Attributes
+    ----------
+    probabilities
+        float64 ``[7]``, sums to 1.
+    sentiment, half_width
+        On -3..3, and half the width of its 80 % interval.
+    contribution
+        Share of the change of the answer when a modality is masked; sums to 1 over the present ones.
+    gate
+        Weights of the text, audio, vision and fused tokens.
+    """
+
+    probabilities: Floats
+    sentiment: float
+    half_width: float
+    contribution: dict[Modality, float]
+    gate: dict[str, float]
+
+
+class Scorer:
+    """A checkpoint running in an engine; ``builder`` holds the windows it is asked about."""
+
+    def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
+        self.checkpoint = checkpoint
+        self.engine = engine
+        self.builder = WindowBuilder(checkpoint.spec)
+
+    def score(self, t: float, present: Mapping[Modality, bool]) -> Answer | None:
+        """Answer for the window that ends at ``t``; ``None`` when no present modality has anything in it."""
+        window = self.builder.build(t, self.checkpoint.statistics, present)
+        return self.answer(window) if window.presence.any() else None
+
+    def answer(self, window: ModelInput) -> Answer:
+        """Answer for a window with at least one modality present."""
+        patterns = availability_patterns(window.presence)
+        scores = self.engine.score(as_batch([window]), patterns[None].astype(np.float32))
+        logits = scores.logits[0].astype(np.float64)
+        probabilities = np.stack([self._calibrated(row, here) for row, here in zip(logits, patterns, strict=True)])
+        sentiment = np.clip(scores.sentiment[0].astype(np.float64), -SENTIMENT_LIMIT, SENTIMENT_LIMIT)
+        gate = [float(weight) for weight in scores.gate[0, 0]]
+        return Answer(
+            probabilities=probabilities[0],
+            sentiment=float(sentiment[0]),
+            half_width=float(scores.spread[0, 0]) * self.checkpoint.interval_factor,
+            contribution=_contributions(window.presence, probabilities, sentiment),
+            gate=dict(zip((*MODALITIES, "fused"), gate, strict=True)),
+        )
+
+    def _calibrated(self, logits: Floats, pattern: NDArray[np.bool_]) -> Floats:
+        name = pattern_name([bool(here) for here in pattern], MODALITIES)
+        return self.checkpoint.temperatures.probabilities(logits, name)
+
+
+def load_scorer(checkpoint: Path | None, engine: str) -> tuple[Scorer, str]:
+    """A scorer, and one line that says which engine it runs in and why.
+
+    Raises
+    ------
+    CheckpointError, EngineUnavailable, ValueError
+        The checkpoint cannot be used; the engine is not to be had here; no such engine.
+    """
+    loaded = load_checkpoint(checkpoint)
+    chosen, why = choose_engine(engine, loaded)
+    return Scorer(loaded, chosen), why
+
+
+def availability_patterns(presence: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``[4, 3]``: all that is present, then the same with text, audio and vision masked in turn."""
+    masked = presence & ~np.eye(3, dtype=np.bool_)
+    return np.concatenate([presence[None], masked])
+
+
+def _contributions(presence: NDArray[np.bool_], probabilities: Floats, sentiment: Floats) -> dict[Modality, float]:
+    """Half the L1 distance between the distributions, plus the move of sentiment on a scale of 0 to 1."""
+    change = 0.5 * np.abs(probabilities[1:] - probabilities[0]).sum(axis=1)
+    change += np.abs(sentiment[1:] - sentiment[0]) / (2.0 * SENTIMENT_LIMIT)
+    change = np.where(presence, change, 0.0)
+    if presence.sum() == 1 or change.sum() <= 0.0:
+        change = presence.astype(np.float64)
+    shares = change / change.sum()
+    return {name: float(share) for name, share in zip(MODALITIES, shares, strict=True)}

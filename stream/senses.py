@@ -1,0 +1,103 @@
+"""Sound and pictures into feature frames and words, for those who do not run the extractors in threads."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from miar_rt.features.acoustic import AcousticExtractor
+from miar_rt.features.face import FaceExtractor
+from miar_rt.features.voice_activity import SpeechGate, VoiceActivity
+from miar_rt.signals import FeatureFrame, WordsUpdate
+from stream.asr import Recogniser
+from stream.events import AudioChunk, SignalGap, VideoFrame
+
+SPLICE_SECONDS = 1e-3
+"""Chunks whose times differ from the count of samples by more than this are placed anew."""
+
+
+class Hearing:
+    """Acoustic and voice extractors over one stream of chunks; a context manager.
+
+    ``feed`` takes a chunk for the acoustic graph, which answers later; ``listen`` takes the same chunk for the
+    voice-activity network, which answers at once. They are two calls so that a file can be fed ahead of time.
+    """
+
+    def __init__(self) -> None:
+        self.acoustic = AcousticExtractor()
+        self._voice = VoiceActivity()
+        self._gate = SpeechGate()
+        self._fed: float | None = None
+        self._listened: float | None = None
+        self.samples = 0
+
+    def __enter__(self) -> Hearing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.acoustic.close()
+
+    def feed(self, chunk: AudioChunk) -> None:
+        """Give a chunk to the acoustic graph."""
+        if _spliced(self._fed, chunk.t):
+            self.acoustic.rebase(chunk.t)
+        self._fed = chunk.t_end
+        self.acoustic.push(chunk.samples)
+        self.samples += len(chunk.samples)
+
+    def listen(self, chunk: AudioChunk) -> tuple[list[FeatureFrame], bool]:
+        """Voice-activity frames of a chunk, and whether somebody is speaking at its end."""
+        if _spliced(self._listened, chunk.t):
+            self._voice.rebase(chunk.t)
+        self._listened = chunk.t_end
+        frames = self._voice.push(chunk.samples)
+        for frame in frames:
+            self._gate.push(float(frame.values[0]))
+        return frames, self._gate.speaking
+
+    def gap(self, gap: SignalGap) -> None:
+        """Sound was lost: what the voice-activity network remembers is not what came before."""
+        self._voice.reset(gap.t1)
+        self._listened = gap.t1
+
+
+def _spliced(expected: float | None, t: float) -> bool:
+    return expected is None or abs(t - expected) > SPLICE_SECONDS
+
+
+class Senses:
+    """Eyes and ears in the caller's own thread; either is opened when the first signal for it comes."""
+
+    def __init__(self, recogniser: Recogniser | None = None) -> None:
+        self._recogniser = recogniser
+        self._hearing: Hearing | None = None
+        self._face: FaceExtractor | None = None
+
+    def hear(self, chunk: AudioChunk) -> list[FeatureFrame | WordsUpdate]:
+        """What a chunk of sound says at once; the acoustic frames follow by ``poll``."""
+        if self._hearing is None:
+            self._hearing = Hearing()
+        self._hearing.feed(chunk)
+        frames, speaking = self._hearing.listen(chunk)
+        words = self._recogniser.push(chunk.t, chunk.samples, speaking) if self._recogniser else []
+        return [*frames, *words]
+
+    def see(self, frame: VideoFrame) -> FeatureFrame:
+        """The face of one picture."""
+        if self._face is None:
+            self._face = FaceExtractor()
+        return self._face.extract(frame.t, frame.image)
+
+    def poll(self) -> list[FeatureFrame]:
+        """Acoustic frames that have come out by now."""
+        return self._hearing.acoustic.poll() if self._hearing else []
+
+    def close(self) -> None:
+        """Stop the extractors and the recogniser."""
+        if self._hearing is not None:
+            self._hearing.acoustic.close()
+        if self._face is not None:
+            self._face.close()
+        if self._recogniser is not None:
+            self._recogniser.close()

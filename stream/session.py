@@ -1,0 +1,319 @@
+"""The pure heart of the live path: signals and a time go in, results come out.
+
+A session knows no thread, socket, device or clock. Everything its answers depend on enters through the
+methods below with its capture time, in one order; the same calls give the same results. ``live.py``,
+``analyze.py`` and other programs all drive this one class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.smoothing import ExponentialSmoother, LabelHysteresis
+from miar_rt.features.text import TextEncoder
+from miar_rt.signals import MODALITIES, FeatureFrame, Modality, Word, WordsUpdate
+from stream.asr.choose import choose_recogniser
+from stream.events import (
+    AudioChunk,
+    DeviceStatus,
+    ModalityState,
+    ModelInfo,
+    Outgoing,
+    Result,
+    Sentiment,
+    TimedWord,
+    Transcript,
+    TranscriptState,
+    VideoFrame,
+)
+from stream.presence import Availability, PresenceTracker
+from stream.scoring import SENTIMENT_LIMIT, Answer, Scorer, load_scorer
+from stream.senses import Senses
+
+IDLE_SECONDS = 0.5
+"""With nothing new to score, listeners are still told so this often."""
+
+DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """How a session scores.
+
+    Attributes
+    ----------
+    rate
+        At most so many results a second, 1 to 60.
+    listening_to
+        Modalities that have a source; the others are ``off``.
+    profile
+        Name of the person's profile in the results.
+    half_life
+        Seconds after which half of an old probability has faded from ``emotions``.
+    """
+
+    rate: float = 10.0
+    listening_to: frozenset[Modality] = field(default=frozenset(MODALITIES))
+    profile: str | None = None
+    half_life: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.rate <= 60.0:
+            raise ValueError(f"rate must be 1 to 60 results a second, not {self.rate:g}")
+
+
+class Session:
+    """Windows, words and presence of one person, scored when something new has arrived.
+
+    Parameters
+    ----------
+    scorer
+        Checkpoint and engine.
+    encoder
+        Text encoder, or ``None`` when no words will be pushed.
+    config
+        Rate and sources.
+    senses
+        Extractors for sound and pictures pushed here; ``None`` when features are pushed instead.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        encoder: TextEncoder | None,
+        config: SessionConfig | None = None,
+        senses: Senses | None = None,
+    ) -> None:
+        self.config = config or SessionConfig()
+        self._scorer = scorer
+        self._encoder = encoder
+        self._senses = senses
+        spec = scorer.checkpoint.spec
+        self._presence = PresenceTracker(self.config.listening_to, spec.text_seconds)
+        self._words = _Words(spec.text_seconds)
+        self._smoother = ExponentialSmoother(self.config.half_life)
+        self._hysteresis = LabelHysteresis()
+        self._model = ModelInfo(checkpoint=scorer.checkpoint.name, engine=scorer.engine.name)
+        self._outbox: list[Outgoing] = []
+        self._fresh = False
+        self._due = 0.0
+        self._last_score = 0.0
+        self._seq = 0
+        self.newest: Mapping[Modality, float | None] = dict.fromkeys(MODALITIES)
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        checkpoint: Path | None = None,
+        engine: str = "auto",
+        asr: str = "off",
+        config: SessionConfig | None = None,
+    ) -> Session:
+        """A session that extracts by itself, for programs that have sound and pictures already.
+
+        Parameters
+        ----------
+        checkpoint
+            A checkpoint folder; the one that ships with the package when not given.
+        engine
+            As ``miar-live --engine``.
+        asr
+            As ``miar-live --asr``; ``off`` when the program pushes words of its own or none.
+        config
+            Rate and sources.
+
+        Raises
+        ------
+        CheckpointError, EngineUnavailable, RecogniserUnavailable, TextEncoderUnavailable
+            One line: what cannot be had, and what would be right.
+        """
+        recogniser, _ = choose_recogniser(asr, "en")
+        scorer, _ = load_scorer(checkpoint, engine)
+        return cls(scorer, TextEncoder(), config, Senses(recogniser))
+
+    def push_audio(self, t: float, samples: NDArray[np.int16]) -> None:
+        """Take sound, int16 ``[n]`` mono at 16 kHz, whose first sample was captured at ``t`` seconds."""
+        for finding in self._need_senses().hear(AudioChunk(t, samples)):
+            if isinstance(finding, WordsUpdate):
+                self.push_words(finding)
+            else:
+                self.push_features(finding)
+
+    def push_frame(self, t: float, image: NDArray[np.uint8]) -> None:
+        """Take a picture, uint8 ``[height, width, 3]`` in RGB order, captured at ``t`` seconds."""
+        self.push_features(self._need_senses().see(VideoFrame(t, image)))
+
+    def close(self) -> None:
+        """Stop the extractors and free the network."""
+        if self._senses is not None:
+            self._senses.close()
+        self._scorer.engine.close()
+
+    def _need_senses(self) -> Senses:
+        if self._senses is None:
+            raise RuntimeError("this session takes features; make one with Session.open to push sound and pictures")
+        return self._senses
+
+    def push_features(self, frame: FeatureFrame) -> None:
+        """Take one feature frame of voice or face, in order of time for each kind."""
+        self._scorer.builder.push(frame)
+        self._presence.saw(frame)
+        if frame.kind != "voice":
+            self._fresh = True
+
+    def push_words(self, update: WordsUpdate) -> None:
+        """Take what a recogniser says; times of words are capture times."""
+        if not (update.committed or update.partial or update.speech_final or self._words.partial):
+            return
+        self._words.update(update)
+        self._presence.heard((*update.committed, *update.partial))
+        if self._encoder is not None:
+            words = self._words.all()
+            encoded = self._encoder.encode([word.text for word in words])
+            self._scorer.builder.set_words(words, encoded, update.kind)
+        self._outbox.append(_transcript(update))
+
+    def set_status(self, status: DeviceStatus) -> None:
+        """Take note that a modality cannot be had, or can again."""
+        self._presence.block(status.modality, status.reason)
+        self._fresh = True
+
+    def advance(self, now: float) -> list[Outgoing]:
+        """Tell the session that it is ``now``; get the transcripts and the result that are due.
+
+        Raises
+        ------
+        ValueError
+            When time runs backwards.
+        """
+        if now < self._last_score:
+            raise ValueError(f"time runs backwards: {now:.6f} s after {self._last_score:.6f} s")
+        for frame in self._senses.poll() if self._senses else ():
+            self.push_features(frame)
+        idle = now - self._last_score >= IDLE_SECONDS
+        if (self._fresh and now >= self._due - 1e-9) or idle:
+            self._outbox.append(self._score(now))
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def _score(self, now: float) -> Result:
+        period = 1.0 / self.config.rate
+        # late by a little keeps the average rate, late by a lot does not lead to a burst
+        self._due = max(self._due + period, now + 0.5 * period)
+        self._fresh = False
+        self._last_score = now
+        found = self._presence.at(now)
+        answer = self._scorer.score(now, {name: state.present for name, state in found.items()})
+        self.newest = {name: found[name].newest for name in MODALITIES}
+        if answer is None:
+            self._hysteresis.reset()
+            result = self._nothing(now, found)
+        else:
+            result = self._result(now, found, answer)
+        self._seq += 1
+        return result
+
+    def _nothing(self, now: float, found: Mapping[Modality, Availability]) -> Result:
+        """What is said when nothing is present: no score is invented."""
+        return Result(
+            seq=self._seq,
+            time=None,
+            media_time=round(now, DECIMALS),
+            emotions=None,
+            raw_emotions=None,
+            label=None,
+            confidence=None,
+            sentiment=None,
+            modalities=_states(now, found, dict.fromkeys(MODALITIES, 0.0)),
+            gate=dict.fromkeys((*MODALITIES, "fused"), 0.0),
+            transcript=self._words.state(now),
+            latency_ms=None,
+            model=self._model,
+            profile=self.config.profile,
+        )
+
+    def _result(self, now: float, found: Mapping[Modality, Availability], answer: Answer) -> Result:
+        classes = self._scorer.checkpoint.spec.classes
+        smoothed = self._smoother.update(now, np.append(answer.probabilities, answer.sentiment))
+        emotions, sentiment = smoothed[:-1], float(smoothed[-1])
+        best = self._hysteresis.update(emotions)
+        return msgspec.structs.replace(
+            self._nothing(now, found),
+            emotions=_by_class(classes, emotions),
+            raw_emotions=_by_class(classes, answer.probabilities),
+            label=classes[best],
+            confidence=round(float(emotions[best]), DECIMALS),
+            sentiment=_sentiment(sentiment, answer.half_width),
+            modalities=_states(now, found, answer.contribution),
+            gate={name: round(weight, DECIMALS) for name, weight in answer.gate.items()},
+        )
+
+
+class _Words:
+    """Committed words of the last seconds and the partial hypothesis after them."""
+
+    def __init__(self, memory: float) -> None:
+        self._memory = memory
+        self._committed: list[Word] = []
+        self.partial: tuple[Word, ...] = ()
+        self._kind: str | None = None
+
+    def update(self, update: WordsUpdate) -> None:
+        self._committed.extend(update.committed)
+        self.partial = update.partial
+        self._kind = update.kind
+        self._committed = [word for word in self._committed if update.t - word.t1 <= self._memory]
+
+    def all(self) -> list[Word]:
+        return [*self._committed, *self.partial]
+
+    def state(self, now: float) -> TranscriptState:
+        recent = (word.text for word in self._committed if now - word.t1 <= self._memory)
+        return TranscriptState(
+            committed=" ".join(recent), partial=" ".join(word.text for word in self.partial), asr=self._kind
+        )
+
+
+def _states(
+    now: float, found: Mapping[Modality, Availability], contribution: Mapping[Modality, float]
+) -> dict[str, ModalityState]:
+    return {
+        name: ModalityState(
+            present=state.present,
+            reason=state.reason,
+            age_ms=None if state.newest is None else round(max(now - state.newest, 0.0) * 1e3, 3),
+            contribution=round(contribution[name], DECIMALS),
+        )
+        for name, state in found.items()
+    }
+
+
+def _by_class(classes: Iterable[str], probabilities: NDArray[np.float64]) -> dict[str, float]:
+    return {name: round(float(p), DECIMALS) for name, p in zip(classes, probabilities, strict=True)}
+
+
+def _sentiment(value: float, half_width: float) -> Sentiment:
+    return Sentiment(
+        value=round(value, DECIMALS),
+        low=round(max(value - half_width, -SENTIMENT_LIMIT), DECIMALS),
+        high=round(min(value + half_width, SENTIMENT_LIMIT), DECIMALS),
+    )
+
+
+def _transcript(update: WordsUpdate) -> Transcript:
+    return Transcript(
+        media_time=round(update.t, DECIMALS),
+        asr=update.kind,
+        words=[
+            TimedWord(text=w.text, t0=w.t0, t1=w.t1, final=w.final, confidence=w.confidence)
+            for w in (*update.committed, *update.partial)
+        ],
+        speech_final=update.speech_final,
+    )
