@@ -1,0 +1,257 @@
+"""Everything needed to run a trained network again, in one folder and readable without torch.
+
+``model.safetensors`` holds the weights and the feature statistics, ``model.json`` the rest, ``graph.onnx`` the
+network's graph without weights. Tensors and JSON only: nothing in a checkpoint is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from calibration.temperature import Temperatures
+from miar_rt.engines.weightless import WeightlessGraph
+from miar_rt.input_spec import SPEC, InputSpec
+from miar_rt.signals import MODALITIES, Array
+from miar_rt.window import ChannelStatistics, Statistics
+
+FORMAT = "miar-checkpoint"
+FORMAT_VERSION = 1
+DEFAULT = Path(__file__).parent / "checkpoints" / "default"
+_WEIGHTS, _DOCUMENT, _GRAPH = "model.safetensors", "model.json", "graph.onnx"
+_NETWORK, _STATISTICS = "network.", "statistics."
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; one line names what is wrong and what would be right."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A trained network with what it takes to feed it and to read its answers.
+
+    Attributes
+    ----------
+    name
+        Short name shown with every result.
+    spec
+        Table of input channels the network was trained with.
+    config
+        Fields of ``network.MiarConfig``.
+    state
+        float32 weights by name, as the network's ``state_dict`` has them.
+    statistics
+        Location and scale of every input channel over the training data.
+    temperatures
+        Probability calibration by availability pattern.
+    interval_factor
+        Half-width of the 80 % sentiment interval in units of the predicted spread.
+    extractors
+        Name and version of what made the features, by modality.
+    corpora, scores
+        What it was trained on and how well it did, as written by training; not interpreted here.
+    graph
+        The network's graph without weights.
+    sha256
+        Of ``model.safetensors``; empty until saved.
+    """
+
+    name: str
+    spec: InputSpec
+    config: dict[str, Any]
+    state: dict[str, Array]
+    statistics: Statistics
+    temperatures: Temperatures
+    interval_factor: float
+    graph: WeightlessGraph
+    extractors: dict[str, str] = field(default_factory=dict)
+    corpora: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+
+class _Document(msgspec.Struct, kw_only=True):
+    """``model.json``."""
+
+    format: str
+    version: int
+    name: str
+    input_spec: dict[str, Any]
+    config: dict[str, Any]
+    temperatures: dict[str, float]
+    interval_factor: float
+    extractors: dict[str, str]
+    corpora: dict[str, Any]
+    scores: dict[str, Any]
+    graph_weights: tuple[str, ...]
+    weights_sha256: str
+    graph_sha256: str
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Checkpoint:
+    """Write a checkpoint; each file appears whole, and ``model.json``, which vouches for the others, last.
+
+    Returns
+    -------
+    Checkpoint
+        The same with ``sha256`` filled in.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written.
+    """
+    from safetensors.numpy import save  # noqa: PLC0415
+
+    tensors = {_NETWORK + name: array for name, array in checkpoint.state.items()}
+    for modality in MODALITIES:
+        tensors[f"{_STATISTICS}{modality}.location"] = checkpoint.statistics[modality].location
+        tensors[f"{_STATISTICS}{modality}.scale"] = checkpoint.statistics[modality].scale
+    weights = save(tensors)
+    saved = replace(checkpoint, sha256=hashlib.sha256(weights).hexdigest())
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / _GRAPH, saved.graph.model)
+    _write(folder / _WEIGHTS, weights)
+    _write(folder / _DOCUMENT, msgspec.json.format(msgspec.json.encode(_document(saved)), indent=1) + b"\n")
+    return saved
+
+
+def _document(checkpoint: Checkpoint) -> _Document:
+    return _Document(
+        format=FORMAT,
+        version=FORMAT_VERSION,
+        name=checkpoint.name,
+        input_spec=checkpoint.spec.to_json(),
+        config=checkpoint.config,
+        temperatures=checkpoint.temperatures.by_pattern,
+        interval_factor=checkpoint.interval_factor,
+        extractors=checkpoint.extractors,
+        corpora=checkpoint.corpora,
+        scores=checkpoint.scores,
+        graph_weights=checkpoint.graph.weights,
+        weights_sha256=checkpoint.sha256,
+        graph_sha256=hashlib.sha256(checkpoint.graph.model).hexdigest(),
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpoint:
+    """Read a checkpoint, without torch.
+
+    Parameters
+    ----------
+    path
+        Its folder; the one that ships with the package when ``None``.
+    spec
+        The table of input channels it must have been trained with.
+
+    Raises
+    ------
+    CheckpointError
+        When it is missing, damaged, of another format or of another input table.
+    """
+    folder = DEFAULT if path is None else path
+    document = _read_document(folder)
+    _require_spec(folder, document, spec)
+    weights = _read_verified(folder / _WEIGHTS, document.weights_sha256)
+    graph = _read_verified(folder / _GRAPH, document.graph_sha256)
+    state, statistics = _tensors(folder, weights, spec)
+    missing = set(document.graph_weights) - state.keys()
+    if missing:
+        raise CheckpointError(
+            f"checkpoint {folder} lacks the weights {', '.join(sorted(missing)[:3])}: save it again"
+        )
+    try:
+        temperatures = Temperatures(document.temperatures)
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
+    return Checkpoint(
+        name=document.name,
+        spec=spec,
+        config=document.config,
+        state=state,
+        statistics=statistics,
+        temperatures=temperatures,
+        interval_factor=document.interval_factor,
+        graph=WeightlessGraph(graph, document.graph_weights),
+        extractors=document.extractors,
+        corpora=document.corpora,
+        scores=document.scores,
+        sha256=document.weights_sha256,
+    )
+
+
+def _read_document(folder: Path) -> _Document:
+    if not (folder / _DOCUMENT).is_file():
+        raise CheckpointError(
+            f"{folder} is no checkpoint: that is a folder with {_DOCUMENT}, {_WEIGHTS} and {_GRAPH}, "
+            "as miar train writes it"
+        )
+    try:
+        document = msgspec.json.decode((folder / _DOCUMENT).read_bytes(), type=_Document)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise CheckpointError(f"{folder / _DOCUMENT} is damaged or of another program: {error}") from error
+    if (document.format, document.version) != (FORMAT, FORMAT_VERSION):
+        raise CheckpointError(
+            f"checkpoint {folder} is of format {document.format} {document.version}, "
+            f"this program reads {FORMAT} {FORMAT_VERSION}"
+        )
+    return document
+
+
+def _require_spec(folder: Path, document: _Document, spec: InputSpec) -> None:
+    wanted = spec.to_json()
+    if document.input_spec != wanted:
+        names = sorted(wanted.keys() | document.input_spec.keys())
+        different = [name for name in names if wanted.get(name) != document.input_spec.get(name)]
+        raise CheckpointError(
+            f"checkpoint {folder} was trained with other input channels ({', '.join(different)} differ from "
+            f"input table {spec.version}): train it again with this version"
+        )
+
+
+def _read_verified(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path.parent} is incomplete: {error}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise CheckpointError(f"{path} is damaged: {_DOCUMENT} names another sha256; copy the checkpoint again")
+    return content
+
+
+def _tensors(folder: Path, weights: bytes, spec: InputSpec) -> tuple[dict[str, Array], Statistics]:
+    """Split ``model.safetensors`` into the network's state and the feature statistics."""
+    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors.numpy import load  # noqa: PLC0415
+
+    try:
+        tensors = load(weights)
+        statistics = {
+            modality: ChannelStatistics(
+                *(tensors[f"{_STATISTICS}{modality}.{part}"] for part in ("location", "scale"))
+            )
+            for modality in MODALITIES
+        }
+    except (SafetensorError, KeyError) as error:
+        raise CheckpointError(f"{folder / _WEIGHTS} is not what training writes: {error}") from error
+    for modality, width in spec.widths.items():
+        if statistics[modality].location.shape != (width,):
+            raise CheckpointError(
+                f"{folder / _WEIGHTS}: the statistics of {modality} are not {width} channels wide"
+            )
+    state = {name.removeprefix(_NETWORK): array for name, array in tensors.items() if name.startswith(_NETWORK)}
+    return state, statistics

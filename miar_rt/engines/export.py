@@ -1,0 +1,68 @@
+"""MIAR's network as ONNX: the weightless graph in a checkpoint, and one self-contained file for others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from miar_rt.engines.weightless import WeightlessGraph, export_graph, require_export_tools, self_contained
+from miar_rt.input_spec import InputSpec
+from miar_rt.signals import MODALITIES
+
+if TYPE_CHECKING:
+    import torch
+
+    from miar_rt.checkpoint import Checkpoint
+
+OUTPUTS = ("logits", "sentiment", "spread", "gate")
+"""What a graph gives for inputs named as ``window.as_batch`` names them, and ``presence``."""
+
+
+def trace_network(config: dict[str, Any], spec: InputSpec) -> WeightlessGraph:
+    """The graph of a network of this configuration, dynamic in windows B and availability patterns P.
+
+    Raises
+    ------
+    ExportUnavailable
+        When the packages that write graphs are missing.
+    """
+    require_export_tools()
+    from miar_rt.network import Miar, MiarConfig  # noqa: PLC0415
+
+    example = _example(spec, windows=3, patterns=5)
+    dynamic: dict[str, dict[int, str]] = {name: {0: "windows"} for name in example}
+    dynamic["presence"][1] = "patterns"
+    return export_graph(Miar(MiarConfig(**config), spec), example, OUTPUTS, dynamic)
+
+
+def _example(spec: InputSpec, windows: int, patterns: int) -> dict[str, torch.Tensor]:
+    import torch  # noqa: PLC0415
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in MODALITIES:
+        shapes[name] = (spec.steps[name], spec.widths[name])
+        shapes[f"{name}_mask"] = (spec.steps[name],)
+    shapes |= {"groups": (len(spec.vision_groups),), "baseline": (3,), "presence": (patterns, 3)}
+    generator = torch.Generator().manual_seed(0)
+    tensors = {name: torch.randn(windows, *shape, generator=generator) for name, shape in shapes.items()}
+    return {name: value if name in MODALITIES else (value > 0.0).float() for name, value in tensors.items()}
+
+
+def export_onnx(checkpoint: Checkpoint, path: Path) -> None:
+    """Write the network with its weights as one ONNX file that passes ONNX's checker.
+
+    Raises
+    ------
+    ExportUnavailable
+        When the packages that write graphs are missing.
+    OSError
+        When ``path`` cannot be written.
+    """
+    model = self_contained(checkpoint.graph, checkpoint.state)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(model)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
