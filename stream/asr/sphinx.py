@@ -160,7 +160,7 @@ def _confidence(posterior: float) -> float:
 
 def _load_decoder() -> Any:
     try:
-        from pocketsphinx import Decoder  # noqa: PLC0415
+        from pocketsphinx import Decoder
 
         return Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
     except (ImportError, RuntimeError) as error:
