@@ -1,0 +1,126 @@
+"""Face features of pictures: aligned mesh, head pose and action-unit-like measures. Pictures stop here."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import numpy as np
+
+from miar_rt.features.face_geometry import align, head_angles
+from miar_rt.features.face_tracker import Image, Mesh
+from miar_rt.features.face_units import action_units
+from miar_rt.input_spec import SPEC
+from miar_rt.signals import Array, FeatureFrame
+
+__all__ = ["FaceExtractor", "face_values"]
+
+STILL_SIDE = 256
+"""Smaller pictures are enlarged to this before the detector sees them."""
+STILL_MARGINS = (0.25, 0.5, 0.0)
+"""Black margins around a still, as fractions of its longer side, tried in turn: the detector misses faces that fill
+the picture. On 300 FER2013 faces 0.25 alone finds 98.7 %, no margin 94 %."""
+_STILL_CONFIDENCE = 0.2
+
+
+class FaceExtractor:
+    """Features of the primary face; a context manager.
+
+    Parameters
+    ----------
+    static
+        For unrelated pictures: look for faces anew in each instead of following one.
+    """
+
+    def __init__(self, *, static: bool = False) -> None:
+        self._mesh = Mesh(static=static, faces=4 if static else 1, confidence=_STILL_CONFIDENCE if static else 0.5)
+        self._landmarks: Array | None = None
+
+    def __enter__(self) -> FaceExtractor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the network; may be called again."""
+        self._mesh.close()
+
+    @property
+    def landmarks(self) -> Array | None:
+        """Landmarks float32 ``[478, 3]`` of the last picture's face in its pixels, or ``None``."""
+        return self._landmarks
+
+    def extract(self, t: float, image: Image) -> FeatureFrame:
+        """Features of one picture, uint8 ``[h, w, 3]`` in RGB order, captured at ``t``.
+
+        The frame is not valid, and its values are NaN, where there is no face.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``image`` is not uint8, not ``[h, w, 3]`` or empty.
+        """
+        self._landmarks = largest(self._mesh.find(_checked(image)))
+        return _frame(t, self._landmarks, image)
+
+    def extract_still(self, image: Image) -> FeatureFrame:
+        """Features of a still, however small or tightly cut; its time is 0. Errors as ``extract``."""
+        self._landmarks = self.find_still(_checked(image))
+        return _frame(0.0, self._landmarks, image)
+
+    def find_still(self, image: Image) -> Array | None:
+        """Landmarks float32 ``[478, 3]`` of a still's largest face in its pixels, enlarging it as needed."""
+        for margin in STILL_MARGINS:
+            enlarged, scale, border = _enlarge(image, margin)
+            face = largest(self._mesh.find(enlarged))
+            if face is not None:
+                return (face - np.array([border, border, 0], np.float32)) / np.float32(scale)
+        return None
+
+
+def largest(faces: list[Array]) -> Array | None:
+    """The face with the largest extent, ``None`` without any."""
+    return max(faces, key=lambda face: float(np.ptp(face[:, :2], axis=0).prod()), default=None)
+
+
+def face_values(landmarks: Array, width: int, height: int) -> Array:
+    """The face channels of ``InputSpec``, float32 ``[n]``, from landmarks ``[478, 3]`` in pixels of their picture.
+
+    The face's centre counts from the middle of the picture. Appearance slots are NaN: nothing fills them yet.
+    """
+    mesh, rotation, scale, centre = align(landmarks)
+    place = (centre[:2] - (width / 2, height / 2)) / height
+    groups = SPEC.vision_groups
+    values = np.full(SPEC.widths["vision"], np.nan, np.float32)
+    values[groups["mesh"]] = mesh[list(SPEC.mesh_landmarks)].ravel()
+    values[groups["pose"]] = (*head_angles(rotation), *place, scale / height)
+    values[groups["units"]] = action_units(mesh)
+    return values
+
+
+def _frame(t: float, landmarks: Array | None, image: Image) -> FeatureFrame:
+    if landmarks is None:
+        return FeatureFrame("face", t, np.full(SPEC.widths["vision"], np.nan, np.float32), valid=False)
+    return FeatureFrame("face", t, face_values(landmarks, image.shape[1], image.shape[0]))
+
+
+def _checked(image: Image) -> Image:
+    if image.dtype != np.uint8:
+        raise TypeError(f"a picture must be uint8, not {image.dtype}")
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"a picture must have the shape [height, width, 3], not {list(image.shape)}")
+    return np.ascontiguousarray(image)
+
+
+def _enlarge(image: Image, margin: float) -> tuple[Image, float, int]:
+    """The picture at least ``STILL_SIDE`` large within a black margin; its scale and the margin's pixels."""
+    import cv2
+
+    side = max(image.shape[:2])
+    scale = max(1.0, STILL_SIDE / side)
+    border = round(side * scale * margin)
+    larger = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    framed = cv2.copyMakeBorder(larger, border, border, border, border, cv2.BORDER_CONSTANT)
+    return np.asarray(framed, np.uint8), scale, border

@@ -1,0 +1,73 @@
+"""Make miar_rt/features/neutral_face.npz: the average neutral face that every mesh is laid onto.
+
+Usage: python scripts/make_neutral_face.py PATH/fer2013_train.npz
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miar_rt.features.face import FaceExtractor
+from miar_rt.features.face_geometry import LANDMARKS, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, RIGID, fit_similarity
+
+FACES = 1500
+ROUNDS = 5
+MIRROR = np.array([-1.0, 1.0, 1.0])
+Points = NDArray[np.float64]
+
+
+def read_landmarks(path: Path) -> Points:
+    """Landmarks ``[faces, 478, 3]`` in pixels of the first neutral pictures."""
+    with np.load(path) as data:
+        images = data["images"][data["labels"] == 0][:FACES]
+    found = []
+    with FaceExtractor(static=True) as extractor:
+        for image in images:
+            face = extractor.find_still(np.repeat(image[:, :, None], 3, axis=2))
+            if face is not None:
+                found.append(face)
+    return np.array(found, np.float64)
+
+
+def average(faces: Points) -> Points:
+    """Mean of the faces after generalised Procrustes analysis on the rigid points, eyes level, one eye distance."""
+    mean = upright(faces.mean(axis=0))
+    for _ in range(ROUNDS):
+        laid = []
+        for face in faces:
+            scale, rotation, shift = fit_similarity(face[list(RIGID)], mean[list(RIGID)])
+            laid.append((face - shift) @ rotation / scale)
+        mean = upright(symmetrical(np.median(laid, axis=0)))
+    return mean
+
+
+def upright(face: Points) -> Points:
+    """The face with the middle between its eyes at the origin and its eyes one unit apart."""
+    right, left = face[list(RIGHT_EYE_CORNERS)].mean(axis=0), face[list(LEFT_EYE_CORNERS)].mean(axis=0)
+    return (face - (right + left) / 2) / np.linalg.norm(left - right)
+
+
+def symmetrical(face: Points) -> Points:
+    """The mean of the face and its mirror image; twins are the points nearest to each other's mirror place."""
+    distances = np.linalg.norm(face[:, None] - (face * MIRROR)[None], axis=2)
+    twin = distances.argmin(axis=1)
+    if not np.array_equal(twin[twin], np.arange(LANDMARKS)):
+        twin = np.where(twin[twin] == np.arange(LANDMARKS), twin, np.arange(LANDMARKS))
+    return (face + (face * MIRROR)[twin]) / 2
+
+
+def main() -> None:
+    """Write the file."""
+    faces = read_landmarks(Path(sys.argv[1]))
+    mean = average(faces)
+    target = Path(__file__).parent.parent / "miar_rt" / "features" / "neutral_face.npz"
+    np.savez_compressed(target, landmarks=mean.round(4).astype(np.float32))
+    print(f"{target}: mean of {len(faces)} faces, {target.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
