@@ -106,7 +106,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Checkpoint:
     OSError
         When the folder cannot be written.
     """
-    from safetensors.numpy import save  # noqa: PLC0415
+    from safetensors.numpy import save
 
     tensors = {_NETWORK + name: array for name, array in checkpoint.state.items()}
     for modality in MODALITIES:
@@ -235,8 +235,8 @@ def _read_verified(path: Path, sha256: str) -> bytes:
 
 def _tensors(folder: Path, weights: bytes, spec: InputSpec) -> tuple[dict[str, Array], Statistics]:
     """Split ``model.safetensors`` into the network's state and the feature statistics."""
-    from safetensors import SafetensorError  # noqa: PLC0415
-    from safetensors.numpy import load  # noqa: PLC0415
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     try:
         tensors = load(weights)

@@ -28,7 +28,7 @@ def trace_network(config: dict[str, Any], spec: InputSpec) -> WeightlessGraph:
         When the packages that write graphs are missing.
     """
     require_export_tools()
-    from miar_rt.network import Miar, MiarConfig  # noqa: PLC0415
+    from miar_rt.network import Miar, MiarConfig
 
     example = _example(spec, windows=3, patterns=5)
     dynamic: dict[str, dict[int, str]] = {name: {0: "windows"} for name in example}
@@ -37,7 +37,7 @@ def trace_network(config: dict[str, Any], spec: InputSpec) -> WeightlessGraph:
 
 
 def _example(spec: InputSpec, windows: int, patterns: int) -> dict[str, torch.Tensor]:
-    import torch  # noqa: PLC0415
+    import torch
 
     shapes: dict[str, tuple[int, ...]] = {}
     for name in MODALITIES:

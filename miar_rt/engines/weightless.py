@@ -56,7 +56,7 @@ def open_session(graph: WeightlessGraph, weights: Mapping[str, Array]) -> onnxru
     ValueError
         One line when graph and weights do not belong together or the graph is damaged.
     """
-    import onnxruntime as ort  # noqa: PLC0415
+    import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -125,7 +125,7 @@ def export_graph(
 
 def _scrambled(module: torch.nn.Module) -> torch.nn.Module:
     """A copy whose weights all differ: the exporter merges equal ones (norms before training) into one."""
-    import torch  # noqa: PLC0415
+    import torch
 
     module = copy.deepcopy(module).cpu().float().eval()
     generator = torch.Generator().manual_seed(0)
@@ -141,7 +141,7 @@ def _trace(
     outputs: Sequence[str],
     dynamic: Mapping[str, Mapping[int, str]],
 ) -> Any:
-    import torch  # noqa: PLC0415
+    import torch
 
     axes = {axis: torch.export.Dim(axis) for named in dynamic.values() for axis in named.values()}
     with _quiet_exporter():
@@ -177,7 +177,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 def _drop_weights(model: Any, names: set[str]) -> tuple[str, ...]:
     """Turn initializers called ``names`` into references; strip what only debugging needs. Gives those found."""
-    from onnx import TensorProto  # noqa: PLC0415
+    from onnx import TensorProto
 
     graph = model.graph
     weights = [tensor for tensor in graph.initializer if tensor.name in names]
@@ -195,7 +195,7 @@ def _drop_weights(model: Any, names: set[str]) -> tuple[str, ...]:
 def _check(
     graph: WeightlessGraph, module: torch.nn.Module, example: Mapping[str, torch.Tensor], outputs: Sequence[str]
 ) -> None:
-    import torch  # noqa: PLC0415
+    import torch
 
     session = open_session(graph, {name: value.numpy() for name, value in module.state_dict().items()})
     answers = session.run(list(outputs), {name: value.numpy() for name, value in example.items()})
@@ -217,8 +217,8 @@ def self_contained(graph: WeightlessGraph, weights: Mapping[str, Array]) -> byte
         When the package ``onnx`` is missing.
     """
     require_export_tools()
-    import onnx  # noqa: PLC0415
-    from onnx import numpy_helper  # noqa: PLC0415
+    import onnx
+    from onnx import numpy_helper
 
     model = onnx.load_model_from_string(graph.model)
     for tensor in model.graph.initializer:

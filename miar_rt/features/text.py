@@ -56,8 +56,8 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        from safetensors import safe_open  # noqa: PLC0415
-        from tokenizers import Tokenizer  # noqa: PLC0415
+        from safetensors import safe_open
+        from tokenizers import Tokenizer
 
         folder = folder or find_weights()
         weights_file = folder / _WEIGHTS
@@ -121,7 +121,7 @@ def find_weights() -> Path:
 
 
 def _from_hub() -> Path:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # noqa: PLC0415
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     names = (_TOKENIZER, _WEIGHTS)
     cached = [try_to_load_from_cache(REPOSITORY, name) for name in names]
