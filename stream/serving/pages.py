@@ -17,8 +17,10 @@ HTML, JS, CSS = "text/html; charset=utf-8", "text/javascript; charset=utf-8", "t
 FILES: Mapping[str, tuple[str, str]] = {
     "/": ("index.html", HTML),
     "/overlay": ("overlay.html", HTML),
+    "/colours.css": ("colours.css", CSS),
     "/style.css": ("style.css", CSS),
     "/overlay.css": ("overlay.css", CSS),
+    "/parts.js": ("parts.js", JS),
     "/dashboard.js": ("dashboard.js", JS),
     "/timeline.js": ("timeline.js", JS),
     "/overlay.js": ("overlay.js", JS),

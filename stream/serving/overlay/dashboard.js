@@ -1,0 +1,220 @@
+// The dashboard: takes messages as they come and shows the newest once a picture.
+
+import {
+  CONNECTION_TEXT, MODALITY_NAMES, ageText, byId, connect, element, makeBars, percent, reasonText, setBars,
+  setScale, setText, signed,
+} from "./parts.js";
+import { Timeline } from "./timeline.js";
+
+const LATE_SECONDS = 2;
+const SPEAK_SECONDS = 5;
+const STAGES = { text: "words", audio: "voice", vision: "face", score: "network", total: "newest signal" };
+const SIGNS = { text: "“”", audio: "♪", vision: "☺" };
+
+const timeline = new Timeline(byId("timeline"));
+const latencies = Object.fromEntries(Object.keys(STAGES).map((stage) => [stage, []]));
+const client = connect();
+const seconds = () => performance.now() / 1000;
+let bars = new Map();
+let rows = {};
+let cells = {};
+let ends = [-3, 3];
+let newest = null;
+let newestAt = null;
+let drawn = null;
+let spoken = { label: null, at: -Infinity };
+
+client.addEventListener("hello", ({ detail }) => setUp(detail));
+client.addEventListener("state", ({ detail }) => showState(detail.state));
+client.addEventListener("result", ({ detail }) => {
+  newest = detail;
+  newestAt = seconds();
+  timeline.push(detail, newestAt);
+  for (const [stage, past] of Object.entries(latencies)) {
+    const value = detail.latency_ms?.[stage] ?? null;
+    if (value !== null && past.push(value) > 600) past.shift();
+  }
+  requestAnimationFrame(show);
+});
+client.addEventListener("status", ({ detail }) => {
+  const about = MODALITY_NAMES[detail.modality];
+  setText(byId("notice"), [about, detail.state, detail.detail].filter(Boolean).join(": "));
+});
+
+function setUp(hello) {
+  ends = hello.sentiment;
+  bars = makeBars(byId("bars"), hello.classes);
+  rows = makeModalities(hello.modalities, hello.sources ?? {});
+  cells = makeLatency();
+  const names = Object.fromEntries(hello.modalities.map((name) => [name, MODALITY_NAMES[name] ?? name]));
+  timeline.setUp(hello.classes, names, hello.sentiment);
+  setText(byId("model"), `${hello.server} · ${hello.checkpoint} on ${hello.engine} · up to ${hello.rate} results a second`);
+}
+
+function makeModalities(names, sources) {
+  byId("modalities").replaceChildren();
+  return Object.fromEntries(
+    names.map((name) => {
+      const row = element("li", "modality", { "data-modality": name, "data-present": "false" });
+      const parts = ["sign", "name", "old", "why", "share", "track", "fill"];
+      const nodes = Object.fromEntries(parts.map((part) => [part, element("span", part)]));
+      nodes.sign.textContent = SIGNS[name] ?? "•";
+      nodes.sign.setAttribute("aria-hidden", "true");
+      nodes.name.textContent = MODALITY_NAMES[name] ?? name;
+      nodes.old.classList.add("num");
+      nodes.share.classList.add("num");
+      nodes.track.append(nodes.fill);
+      row.append(nodes.sign, nodes.name, nodes.old, nodes.why, nodes.share, nodes.track);
+      byId("modalities").append(row);
+      return [name, { row, ...nodes, source: sources[name] ?? "" }];
+    }),
+  );
+}
+
+function makeLatency() {
+  byId("latency").replaceChildren();
+  return Object.fromEntries(
+    Object.entries(STAGES).map(([stage, text]) => {
+      const row = element("tr", "", { "data-stage": stage });
+      const head = element("th", "", { scope: "row" });
+      head.textContent = text;
+      const values = ["now", "p50", "p95"].map(() => element("td"));
+      row.append(head, ...values);
+      byId("latency").append(row);
+      return [stage, values];
+    }),
+  );
+}
+
+function show() {
+  if (newest === null || newest === drawn) return;
+  drawn = newest;
+  const { emotions, label, confidence, sentiment } = newest;
+  setBars(bars, emotions, label);
+  setText(byId("label"), label ?? "no score");
+  byId("label").dataset.label = label ?? "";
+  setText(byId("confidence"), confidence === null ? "" : percent(confidence));
+  setText(byId("explanation"), explain(newest));
+  setText(byId("sentiment"), sentiment ? signed(sentiment.value) : "–");
+  setText(byId("interval"), sentiment ? `80 % interval ${signed(sentiment.low)} to ${signed(sentiment.high)}` : "");
+  setScale(byId("scale"), sentiment, ends);
+  showModalities(newest.modalities);
+  showTranscript(newest.transcript);
+  showCapturing();
+  speak(label, confidence);
+  timeline.draw(seconds());
+}
+
+function explain({ modalities }) {
+  const present = Object.keys(modalities).filter((name) => modalities[name].present);
+  if (present.length === 0) return "Nothing to go by: no words, voice or face right now.";
+  return `From ${present.map((name) => (MODALITY_NAMES[name] ?? name).toLowerCase()).join(", ")}.`;
+}
+
+function showModalities(states) {
+  for (const [name, row] of Object.entries(rows)) {
+    const state = states[name];
+    if (!state) continue;
+    row.row.dataset.present = String(state.present);
+    row.row.dataset.reason = state.reason ?? "";
+    setText(row.why, state.present ? row.source || "present" : reasonText(state.reason));
+    setText(row.old, state.age_ms === null ? "" : `${ageText(state.age_ms)} old`);
+    setText(row.share, state.present ? `contributes ${percent(state.contribution)}` : "");
+    row.fill.style.transform = `scaleX(${state.present ? state.contribution : 0})`;
+  }
+}
+
+function showTranscript({ committed, partial, asr }) {
+  setText(byId("transcript-committed"), committed);
+  setText(byId("transcript-partial"), partial);
+  setText(byId("asr"), asr ? `by ${asr}` : "");
+  byId("transcript").classList.toggle("spoken", Boolean(committed || partial));
+  byId("transcript").scrollTop = byId("transcript").scrollHeight;
+}
+
+// The sign stands for as long as anything is being listened to or looked at, found or not.
+function showCapturing() {
+  const on = ["vision", "audio"].filter((name) => {
+    const state = newest?.modalities[name];
+    return state && !["off", "device_lost", "failed"].includes(state.reason);
+  });
+  const names = on.map((name) => rows[name]?.source || { audio: "microphone", vision: "camera" }[name]);
+  byId("capturing").hidden = on.length === 0 || client.state !== "ready";
+  setText(byId("capturing").querySelector(".text"), `Capturing ${[...new Set(names)].join(" and ")}`);
+}
+
+// Screen readers hear a change of the answer, and no more than one every few seconds.
+function speak(label, confidence) {
+  if (label === spoken.label || seconds() - spoken.at < SPEAK_SECONDS) return;
+  spoken = { label, at: seconds() };
+  setText(byId("spoken"), label ? `${label}, ${percent(confidence)}` : "no score");
+}
+
+function showState(state) {
+  byId("connection").dataset.state = state;
+  setText(byId("connection"), CONNECTION_TEXT[state]);
+  byId("token-form").hidden = state !== "refused";
+  if (state === "refused") byId("token").focus();
+  showCapturing();
+}
+
+function quantile(values, share) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted.length ? sorted[Math.ceil(share * sorted.length) - 1] : null;
+}
+
+function showSlowThings() {
+  for (const [stage, [now, p50, p95]] of Object.entries(cells)) {
+    setText(now, ageText(newest?.latency_ms?.[stage] ?? null));
+    setText(p50, ageText(quantile(latencies[stage], 0.5)));
+    setText(p95, ageText(quantile(latencies[stage], 0.95)));
+  }
+  const age = newestAt === null ? null : seconds() - newestAt;
+  document.body.classList.toggle("late", age !== null && age > LATE_SECONDS);
+  setText(byId("age"), age === null ? "no result yet" : age > LATE_SECONDS ? `last result ${age.toFixed(0)} s ago` : "up to date");
+  if (!document.hidden) timeline.draw(seconds());
+}
+
+function readOff() {
+  const point = timeline.read(seconds());
+  if (!point) return;
+  const { emotions, sentiment, modalities } = point.result;
+  const ranked = Object.entries(emotions ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 3);
+  const shares = ranked.map(([name, share]) => `${name} ${percent(share)}`).join(", ") || "no score";
+  const there = Object.keys(modalities).filter((name) => modalities[name].present).map((name) => MODALITY_NAMES[name]);
+  const mood = sentiment ? `, sentiment ${signed(sentiment.value)}` : "";
+  setText(byId("timeline-reading"), `${point.ago.toFixed(0)} s ago: ${shares}${mood} · ${there.join(", ") || "nothing present"}`);
+}
+
+function moveCursor(to) {
+  timeline.cursor = to;
+  timeline.draw(seconds());
+  readOff();
+}
+
+byId("timeline").addEventListener("pointermove", (event) => moveCursor(timeline.cursorFrom(event.clientX)));
+byId("timeline").addEventListener("pointerleave", () => moveCursor(null));
+byId("timeline").addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: -1 / 120, ArrowRight: 1 / 120, PageUp: -0.1, PageDown: 0.1 }[event.key];
+  if (step === undefined) return;
+  event.preventDefault();
+  moveCursor(Math.min(Math.max((timeline.cursor ?? 1) + step, 0), 1));
+});
+byId("hold").addEventListener("click", ({ target }) => {
+  timeline.hold(timeline.held === null ? seconds() : null);
+  target.setAttribute("aria-pressed", String(timeline.held !== null));
+  timeline.draw(seconds());
+});
+byId("theme").addEventListener("click", () => {
+  const light = getComputedStyle(document.documentElement).colorScheme === "light";
+  document.documentElement.dataset.theme = light ? "dark" : "light";
+  timeline.readColours();
+  timeline.draw(seconds());
+});
+byId("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  client.useToken(byId("token").value.trim());
+});
+matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => timeline.readColours());
+new ResizeObserver(() => timeline.draw(seconds())).observe(byId("timeline"));
+setInterval(showSlowThings, 500);

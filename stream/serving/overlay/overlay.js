@@ -1,0 +1,64 @@
+// The overlay for OBS. Options in the query string:
+//   parts=label,bars,sentiment,presence,transcript   what is shown (default: label,bars,sentiment)
+//   scale=1.5   side=left|right   edge=bottom|top   min=0.4 (confidence below which no label is named)   rate=15
+
+import {
+  CONNECTION_TEXT, MODALITY_NAMES, byId, connect, element, makeBars, percent, reasonText, setBars, setScale, setText,
+} from "./parts.js";
+
+const query = new URLSearchParams(location.search);
+const number = (name, fallback, low, high) => {
+  const value = Number.parseFloat(query.get(name) ?? "");
+  return Number.isFinite(value) ? Math.min(Math.max(value, low), high) : fallback;
+};
+const parts = new Set((query.get("parts") ?? "label,bars,sentiment").split(","));
+const least = number("min", 0, 0, 1);
+const client = connect({ events: ["result"], maxRate: number("rate", 15, 1, 60) });
+let bars = new Map();
+let ends = [-3, 3];
+let chips = {};
+let newest = null;
+
+const panel = byId("overlay");
+panel.style.setProperty("--scale", number("scale", 1, 0.25, 6));
+panel.dataset.side = query.get("side") === "right" ? "right" : "left";
+panel.dataset.edge = query.get("edge") === "top" ? "top" : "bottom";
+for (const part of document.querySelectorAll("[data-part]")) part.hidden = !parts.has(part.dataset.part);
+
+client.addEventListener("hello", ({ detail }) => {
+  ends = detail.sentiment;
+  bars = makeBars(byId("bars"), detail.classes);
+  byId("modalities").replaceChildren();
+  chips = Object.fromEntries(
+    detail.modalities.map((name) => {
+      const chip = element("li", "modality", { "data-modality": name });
+      chip.textContent = MODALITY_NAMES[name] ?? name;
+      byId("modalities").append(chip);
+      return [name, chip];
+    }),
+  );
+});
+client.addEventListener("result", ({ detail }) => {
+  newest = detail;
+  requestAnimationFrame(show);
+});
+client.addEventListener("state", ({ detail }) => {
+  byId("connection").dataset.state = detail.state;
+  setText(byId("connection"), CONNECTION_TEXT[detail.state]);
+});
+
+function show() {
+  const { emotions, label, confidence, sentiment, modalities, transcript } = newest;
+  const named = label !== null && confidence >= least ? label : null;
+  setBars(bars, emotions, named);
+  setText(byId("label"), named ?? "–");
+  byId("label").dataset.label = named ?? "";
+  setText(byId("confidence"), named ? percent(confidence) : "");
+  setScale(byId("scale"), sentiment, ends);
+  setText(byId("transcript-committed"), transcript.committed);
+  setText(byId("transcript-partial"), transcript.partial);
+  for (const [name, chip] of Object.entries(chips)) {
+    chip.dataset.present = String(modalities[name]?.present ?? false);
+    chip.title = modalities[name]?.present ? "present" : reasonText(modalities[name]?.reason);
+  }
+}

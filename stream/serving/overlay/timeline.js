@@ -1,0 +1,200 @@
+// The moving picture of the last two minutes: stacked shares, sentiment with its interval, presence.
+
+const SECONDS = 120;
+const GAP = 1.5; // no result for longer is a hole in the picture, never a straight line across it
+const LEFT = 62;
+const AXIS = 22;
+const STRIP = 9;
+
+export class Timeline {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.points = [];
+    this.classes = [];
+    this.modalities = {};
+    this.ends = [-3, 3];
+    this.held = null;
+    this.cursor = null;
+    this.colours = {};
+    this.readColours();
+  }
+
+  readColours() {
+    const style = getComputedStyle(document.documentElement);
+    const names = ["ink", "soft", "edge", "rail", "accent", "good", ...this.classes];
+    this.colours = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim() || "#888"]));
+  }
+
+  setUp(classes, modalities, ends) {
+    Object.assign(this, { classes, modalities, ends });
+    this.readColours();
+  }
+
+  push(result, now) {
+    this.points.push({ at: now, result });
+    const oldest = (this.held ?? now) - SECONDS - GAP;
+    const keep = this.points.findIndex((point) => point.at >= oldest);
+    if (keep > 64) this.points.splice(0, keep);
+  }
+
+  hold(now) {
+    this.held = now;
+  }
+
+  // The point nearest to the cursor: what the caption reads off.
+  read(now) {
+    if (this.cursor === null) return null;
+    const at = (this.held ?? now) - SECONDS + this.cursor * SECONDS;
+    let best = null;
+    for (const point of this.points) {
+      if (!best || Math.abs(point.at - at) < Math.abs(best.at - at)) best = point;
+    }
+    return best && Math.abs(best.at - at) < GAP ? { ...best, ago: (this.held ?? now) - best.at } : null;
+  }
+
+  // Where on the picture `clientX` is, 0 (oldest) to 1 (now).
+  cursorFrom(clientX) {
+    const box = this.canvas.getBoundingClientRect();
+    return Math.min(Math.max((clientX - box.left - LEFT) / (box.width - LEFT), 0), 1);
+  }
+
+  draw(now) {
+    const { width, height, context } = this.#fit();
+    const end = this.held ?? now;
+    const x = (at) => LEFT + (1 - (end - at) / SECONDS) * (width - LEFT);
+    const strips = height - AXIS - 3 * (STRIP + 5);
+    const split = strips * 0.62;
+    const seen = this.points.filter((point) => point.at >= end - SECONDS && point.at <= end);
+    context.clearRect(0, 0, width, height);
+    this.#grid(context, width, height, x, end);
+    this.#shares(context, runs(seen, (point) => point.result.emotions), x, 0, split - 10);
+    this.#sentiment(context, runs(seen, (point) => point.result.sentiment), x, split + 4, strips - 10, width);
+    this.#presence(context, seen, x, strips);
+    this.#names(context, split, strips);
+    this.#cursorLine(context, width, height);
+  }
+
+  #fit() {
+    const ratio = window.devicePixelRatio || 1;
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
+      this.canvas.width = Math.round(width * ratio);
+      this.canvas.height = Math.round(height * ratio);
+    }
+    const context = this.canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.font = `13px ${getComputedStyle(this.canvas).fontFamily}`;
+    return { width, height, context };
+  }
+
+  #grid(context, width, height, x, end) {
+    context.fillStyle = this.colours.soft;
+    context.strokeStyle = this.colours.edge;
+    context.textBaseline = "bottom";
+    for (let ago = 0; ago <= SECONDS; ago += 30) {
+      const at = Math.round(x(end - ago)) + (ago === 0 ? -0.5 : 0.5);
+      line(context, at, 0, at, height - AXIS);
+      context.textAlign = ago === 0 ? "right" : ago === SECONDS ? "left" : "center";
+      context.fillText(ago === 0 ? "now" : `−${ago} s`, at, height - 1);
+    }
+  }
+
+  #shares(context, pieces, x, top, bottom) {
+    for (const piece of pieces) {
+      const floor = piece.map(() => 0);
+      for (const name of this.classes) {
+        const ceiling = piece.map((point, i) => floor[i] + (point.result.emotions[name] ?? 0));
+        area(context, piece, x, (i) => bottom - floor[i] * (bottom - top), (i) => bottom - ceiling[i] * (bottom - top));
+        context.fillStyle = this.colours[name];
+        context.fill();
+        ceiling.forEach((value, i) => (floor[i] = value));
+      }
+    }
+  }
+
+  #sentiment(context, pieces, x, top, bottom, width) {
+    const [low, high] = this.ends;
+    const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
+    context.strokeStyle = this.colours.soft;
+    context.setLineDash([2, 4]);
+    line(context, LEFT, y(0), width, y(0));
+    context.setLineDash([]);
+    for (const piece of pieces) {
+      const of = (i) => piece[i].result.sentiment;
+      area(context, piece, x, (i) => y(of(i).low), (i) => y(of(i).high));
+      context.globalAlpha = 0.3;
+      context.fillStyle = this.colours.accent;
+      context.fill();
+      context.globalAlpha = 1;
+      context.beginPath();
+      piece.forEach((point, i) => context.lineTo(x(point.at), y(of(i).value)));
+      context.strokeStyle = this.colours.ink;
+      context.lineWidth = 2;
+      context.stroke();
+      context.lineWidth = 1;
+    }
+  }
+
+  #presence(context, seen, x, top) {
+    Object.keys(this.modalities).forEach((name, row) => {
+      const y = top + row * (STRIP + 5);
+      for (const piece of runs(seen, () => true)) {
+        const [from, to] = [x(piece[0].at), x(piece[piece.length - 1].at)];
+        context.fillStyle = this.colours.rail;
+        context.fillRect(from, y, to - from, STRIP);
+      }
+      context.fillStyle = this.colours.good;
+      for (const piece of runs(seen, (point) => point.result.modalities[name]?.present)) {
+        const from = x(piece[0].at);
+        context.fillRect(from, y, Math.max(x(piece[piece.length - 1].at) - from, 1), STRIP);
+      }
+    });
+  }
+
+  #names(context, split, strips) {
+    context.fillStyle = this.colours.soft;
+    context.textAlign = "left";
+    context.textBaseline = "top";
+    context.fillText("Shares", 0, 0);
+    context.fillText("Sentiment", 0, split + 2);
+    context.textBaseline = "middle";
+    Object.values(this.modalities).forEach((text, row) =>
+      context.fillText(text, 0, strips + row * (STRIP + 5) + STRIP / 2),
+    );
+  }
+
+  #cursorLine(context, width, height) {
+    if (this.cursor === null) return;
+    const x = LEFT + this.cursor * (width - LEFT);
+    context.strokeStyle = this.colours.ink;
+    line(context, x, 0, x, height - AXIS);
+  }
+}
+
+// Stretches of neighbouring points for which `has` holds.
+function runs(points, has) {
+  const pieces = [];
+  let last = null;
+  for (const point of points) {
+    if (has(point)) {
+      if (last === null || point.at - last > GAP) pieces.push([]);
+      pieces[pieces.length - 1].push(point);
+      last = point.at;
+    } else last = null;
+  }
+  return pieces;
+}
+
+function area(context, piece, x, lower, upper) {
+  context.beginPath();
+  piece.forEach((point, i) => context.lineTo(x(point.at), upper(i)));
+  for (let i = piece.length - 1; i >= 0; i--) context.lineTo(x(piece[i].at), lower(i));
+  context.closePath();
+}
+
+function line(context, x0, y0, x1, y1) {
+  context.beginPath();
+  context.moveTo(x0, y0);
+  context.lineTo(x1, y1);
+  context.stroke();
+}
