@@ -55,11 +55,13 @@ class MediaFile:
     loop
         Begin again at the end, for ever: time goes on, and from its first sample on the sound is one unbroken
         run, filled with silence where the picture is longer.
+    video, audio
+        Whether pictures and sound are wanted; times do not depend on it.
 
     Attributes
     ----------
     has_video, has_audio
-        Whether there is at least one picture, or sample, that can be decoded.
+        Whether pictures and sound will come: wanted, and at least one can be decoded.
     duration
         Seconds, as far as the file tells; ``None`` when it does not.
     rotation
@@ -76,16 +78,18 @@ class MediaFile:
 
     time_base = "presentation times of the file"
 
-    def __init__(self, path: str | Path, loop: bool = False) -> None:
+    def __init__(self, path: str | Path, loop: bool = False, *, video: bool = True, audio: bool = True) -> None:
         self.path = Path(path)
         self.loop = loop
         self.damage: str | None = None
         with opened(self.path) as container:
             self.duration = None if container.duration is None else container.duration / 1_000_000
         first = {kind: next(decoded(self.path, kind, self._damaged), None) for kind in _KINDS}
-        self.has_video, self.has_audio = first["video"] is not None, first["audio"] is not None
+        self.has_video = video and first["video"] is not None
+        self.has_audio = audio and first["audio"] is not None
         if not (self.has_video or self.has_audio):
-            why = self.damage or "there is neither picture nor sound in it"
+            wanted = " nor ".join(kind for kind, asked in (("picture", video), ("sound", audio)) if asked)
+            why = self.damage or f"there is no {wanted} in it"
             raise SourceError(f"cannot use {self.path}: {why}; give a video or sound file that plays elsewhere")
         self.damage = None
         self.rotation = frame_rotation(first["video"]) if self.has_video else 0

@@ -1,0 +1,58 @@
+"""A place for a source that can be lost and opened anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from stream.sources import Source, SourceError
+from stream.workers import DeviceLost
+
+Some = TypeVar("Some", bound=Source)
+
+
+class Slot(Generic[Some]):
+    """Holds a source that was opened already, so that failing to open it the first time is the caller's to tell.
+
+    Parameters
+    ----------
+    source
+        Opened.
+    reopen
+        Gives a fresh, unopened one in its place; ``None`` for what cannot come back, as a file.
+    """
+
+    def __init__(self, source: Some, reopen: Callable[[], Some] | None = None) -> None:
+        self._source: Some | None = source
+        self._reopen = reopen
+
+    @contextmanager
+    def hold(self) -> Iterator[Some]:
+        """The source, opened anew if it was lost; ``DeviceLost`` when it is not back yet.
+
+        Losing it inside closes it; any other error leaves it open for the next holder.
+        """
+        source = self._source or self._open()
+        try:
+            yield source
+        except DeviceLost:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the source if there is one."""
+        source, self._source = self._source, None
+        if source is not None:
+            source.__exit__(None, None, None)
+
+    def _open(self) -> Some:
+        if self._reopen is None:
+            raise DeviceLost("it cannot be opened again")
+        source = self._reopen()
+        try:
+            source.__enter__()
+        except SourceError as error:
+            raise DeviceLost(str(error)) from error
+        self._source = source
+        return source
