@@ -127,5 +127,5 @@ class SpeechGate:
         if self.speaking:
             self.speaking = self._below < self.hangover_seconds
         else:
-            self.speaking = self._above >= self.onset_seconds
+            self.speaking = probability >= self.onset and self._above >= self.onset_seconds
         return self.speaking
