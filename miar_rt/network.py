@@ -158,7 +158,8 @@ class Adapter(nn.Module):
         hidden = self.dropout(self.project(views) + self.condition(condition).unsqueeze(1)) * mask.unsqueeze(-1)
         hidden = nn.functional.gelu(self.conv(hidden.transpose(1, 2))).transpose(1, 2) + hidden[:, :: self.stride]
         mask = nn.functional.max_pool1d(mask.unsqueeze(1), 3, stride=self.stride, padding=1).squeeze(1)
-        hidden = hidden + self.position
+        # the newest step has the last position, so that training may leave empty old steps out
+        hidden = hidden + self.position[:, -hidden.shape[1] :]
         for layer in self.layers:
             hidden = layer(hidden, _bias(mask).unsqueeze(1))
         return self.out(hidden), mask
