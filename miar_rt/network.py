@@ -277,7 +277,9 @@ class Miar(nn.Module):
         """Keys ``[B, 1 + T, d]`` with the null key first, their kind ``[3, T]`` one-hot, their mask ``[B, T]``."""
         sequences, kept, kinds = [], [], []
         for i, name in enumerate(MODALITIES):
-            condition = torch.cat([groups, baseline[:, i : i + 1]], dim=1)
+            # the face's groups are the face's alone: told to the others they would outlive its masking
+            own_groups = groups if name == "vision" else torch.zeros_like(groups)
+            condition = torch.cat([own_groups, baseline[:, i : i + 1]], dim=1)
             sequence, mask = self.adapters[name](windows[i], masks[i], condition)
             sequences.append(sequence + self.kinds[i])
             kept.append(mask)
