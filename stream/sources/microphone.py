@@ -40,7 +40,7 @@ def discover_microphones() -> list[Device]:
     SourceError
         PyAudio is not installed.
     """
-    with _portaudio() as audio:
+    with _silent_stderr(), _portaudio() as audio:
         return _microphones(audio)
 
 
@@ -94,7 +94,8 @@ class Microphone:
 
     def __enter__(self) -> Microphone:
         try:
-            opened = within(OPEN_SECONDS, self._open)
+            with _silent_stderr():
+                opened = within(OPEN_SECONDS, self._open)
         except SourceError:
             self._close()
             raise
@@ -126,7 +127,7 @@ class Microphone:
         info = audio.get_device_info_by_index(device.index)
         rate = int(info["defaultSampleRate"])
         for channels in _channel_choices(int(info["maxInputChannels"])):
-            with contextlib.suppress(OSError), _silent_stderr():
+            with contextlib.suppress(OSError):
                 self._start(audio, device.index, rate, channels)
                 return True
         raise SourceError(
@@ -135,7 +136,7 @@ class Microphone:
         )
 
     def _start(self, audio: Any, index: int, rate: int, channels: int) -> None:
-        import pyaudio  # noqa: PLC0415
+        import pyaudio
 
         block = round(rate * BLOCK_SECONDS)
         capture = _Capture(self._clock, self._queue, rate, channels)
@@ -230,14 +231,13 @@ def _identifier(audio: Any, info: dict[str, Any]) -> str:
 @contextlib.contextmanager
 def _portaudio(default: bool = False) -> Iterator[Any]:
     try:
-        import pyaudio  # noqa: PLC0415
+        import pyaudio
     except ImportError as error:
         kind = NoDefaultDevice if default else SourceError
         raise kind(
             "recording needs PyAudio: pip install 'miar-live[mic]' (Debian: apt install portaudio19-dev)"
         ) from error
-    with _silent_stderr():
-        audio = pyaudio.PyAudio()
+    audio = pyaudio.PyAudio()
     try:
         yield audio
     finally:
@@ -246,7 +246,7 @@ def _portaudio(default: bool = False) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """ALSA and JACK write pages of notes to file descriptor 2 while PortAudio looks around."""
+    """Close file descriptor 2 to ALSA and JACK, which write pages of notes while PortAudio looks around."""
     sys.stderr.flush()
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

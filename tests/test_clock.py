@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.clock import AudioTimeline, CaptureClock, Placed
+
+RATE = 48_000
+BLOCK = 960
+PERIOD = BLOCK / RATE
+
+
+def placed_blocks(stated: list[float], lost: frozenset[int] = frozenset(), rate: int = RATE) -> list[Placed]:
+    timeline = AudioTimeline(rate)
+    return [timeline.place(BLOCK, t, i in lost) for i, t in enumerate(stated)]
+
+
+def test_clock_starts_at_zero_never_goes_back_and_knows_unix_time() -> None:
+    before = time.time()
+    clock = CaptureClock()
+    times = [clock.now() for _ in range(100)]
+    assert times[0] >= 0.0
+    assert times == sorted(times)
+    assert before - 1.0 <= clock.to_unix(0.0) <= time.time()
+    assert clock.to_unix(2.5) - clock.to_unix(0.0) == pytest.approx(2.5, abs=1e-6)
+    assert clock.from_monotonic(time.monotonic()) == pytest.approx(clock.now(), abs=1.0)
+
+
+def test_exact_statements_give_exactly_counted_times() -> None:
+    placed = placed_blocks([3.0 + i * PERIOD for i in range(500)])
+    assert [p.t for p in placed] == pytest.approx([3.0 + i * PERIOD for i in range(500)], abs=1e-9)
+    assert not any(p.missing for p in placed)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), jitter=st.floats(0.0, 0.05))
+def test_late_callbacks_leave_a_steady_time(seed: int, jitter: float) -> None:
+    """Delays are one-sided; blocks must adjoin to within the slew and stay at the punctual callbacks' times."""
+    delays = np.random.default_rng(seed).exponential(jitter / 4 + 1e-9, 1000).clip(0.0, jitter)
+    delays[0] = delays[::25] = 0.0
+    placed = placed_blocks([i * PERIOD + float(d) for i, d in enumerate(delays)])
+    steps = np.diff([p.t for p in placed])
+    assert not any(p.missing for p in placed)
+    assert np.abs(steps - PERIOD).max() <= 0.005 * PERIOD + 1e-12
+    assert np.abs(np.array([p.t for p in placed]) - PERIOD * np.arange(1000)).max() < 0.002
+
+
+def test_a_late_first_callback_is_made_good() -> None:
+    placed = placed_blocks([0.03, *(i * PERIOD for i in range(1, 1000))])
+    assert placed[0].t == 0.03
+    assert placed[-1].t == pytest.approx(999 * PERIOD, abs=1e-3)
+
+
+@pytest.mark.parametrize("drift", [-300e-6, 300e-6])
+def test_a_device_clock_that_drifts_is_followed(drift: float) -> None:
+    stated = [i * PERIOD * (1.0 + drift) for i in range(30_000)]
+    placed = placed_blocks(stated)
+    assert not any(p.missing for p in placed)
+    assert abs(placed[-1].t - stated[-1]) < 0.001
+
+
+def test_a_single_stall_with_nothing_lost_is_no_gap() -> None:
+    """Twelve blocks come together after a quarter of a second, then all is punctual again."""
+    stated = [i * PERIOD for i in range(300)]
+    stated[100:112] = [stated[112]] * 12
+    placed = placed_blocks(stated)
+    assert not any(p.missing for p in placed)
+    assert placed[-1].t == pytest.approx(stated[-1], abs=0.003)
+
+
+def test_an_announced_loss_is_a_gap_where_it_happened() -> None:
+    stated = [i * PERIOD + (0.5 if i >= 100 else 0.0) for i in range(200)]
+    placed = placed_blocks(stated, lost=frozenset({100}))
+    assert [i for i, p in enumerate(placed) if p.missing] == [100]
+    assert placed[100].missing == pytest.approx(0.5)
+    assert placed[100].t == pytest.approx(stated[100])
+    assert placed[-1].t == pytest.approx(stated[-1])
+
+
+def test_an_announced_loss_of_nothing_is_no_gap() -> None:
+    placed = placed_blocks([i * PERIOD for i in range(100)], lost=frozenset({50}))
+    assert not any(p.missing for p in placed)
+
+
+def test_a_silent_loss_is_a_gap_within_settling_time() -> None:
+    stated = [i * PERIOD + (0.5 if i >= 100 else 0.0) for i in range(300)]
+    placed = placed_blocks(stated)
+    found = [i for i, p in enumerate(placed) if p.missing]
+    assert len(found) == 1
+    assert 100 < found[0] <= 100 + 1.1 / PERIOD
+    assert placed[found[0]].missing == pytest.approx(0.5, abs=0.01)
+    assert placed[-1].t == pytest.approx(stated[-1], abs=0.005)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-5.0, 5.0), min_size=2, max_size=300))
+def test_nonsense_statements_never_make_time_go_back(noise: list[float]) -> None:
+    placed = placed_blocks([i * PERIOD + e for i, e in enumerate(noise)])
+    ends = [p.t + PERIOD for p in placed]
+    for end, after in zip(ends, placed[1:], strict=False):
+        assert after.t - after.missing == pytest.approx(end, abs=0.005 * PERIOD + 1e-9)
+        assert after.missing >= 0.0
