@@ -79,7 +79,7 @@ class Analyzer:
     def run(self, media: MediaFile, seconds: float | None = None) -> Iterator[Outgoing]:
         """Everything the session says about ``media``, up to ``seconds`` of it."""
         pending: deque[_Pending] = deque()
-        for item in media.items():
+        for item in media.packets():
             now = due(item)
             if seconds is not None and now > seconds:
                 break

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from miar_rt.engines.choose import choose_engine
 from numpy.typing import NDArray
 
 from calibration.temperature import pattern_name
 from miar_rt.checkpoint import Checkpoint, load_checkpoint
 from miar_rt.engines import Engine
+from miar_rt.engines.choose import choose_engine
 from miar_rt.signals import MODALITIES, Modality
 from miar_rt.window import ModelInput, WindowBuilder, as_batch
 

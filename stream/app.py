@@ -1,0 +1,349 @@
+"""What the commands do: build the parts from options, run them, and say in one line what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from miar_rt.checkpoint import CheckpointError
+from miar_rt.engines import EngineUnavailable
+from miar_rt.features.text import TextEncoder, TextEncoderUnavailable
+from miar_rt.signals import Modality
+from stream.asr import Recogniser, RecogniserUnavailable
+from stream.asr.choose import choose_recogniser
+from stream.clock import CaptureClock
+from stream.events import Outgoing
+from stream.live import Live
+from stream.report import Report, ReportError, SourceInfo, check_writable
+from stream.scoring import Scorer, load_scorer
+from stream.serving.protocol import HelloInfo
+from stream.serving.server import Server, ServerError, tls_context
+from stream.session import Session, SessionConfig
+from stream.sources import AudioSource, NoDefaultDevice, Source, SourceError, VideoSource
+from stream.sources.slot import Slot
+from stream.views import View, make_view
+
+Some = TypeVar("Some", bound=Source)
+
+WRONG_INPUT = (
+    CheckpointError,
+    EngineUnavailable,
+    RecogniserUnavailable,
+    ReportError,
+    ServerError,
+    SourceError,
+    ValueError,
+)
+"""What means that the call or its input is wrong: one line, exit code 2."""
+
+NOTICE = (
+    "miar-live looks at faces and listens to voices to estimate emotions. Everything stays on this machine and "
+    "nothing is stored. People in view must know; in the EU inferring emotions at work or in education is "
+    "prohibited except for medical or safety reasons. (--accept-notice hides this, --text-only uses words alone)"
+)
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """Everything ``miar-live`` can be told; see its ``--help``."""
+
+    camera: str | None = None
+    no_camera: bool = False
+    mic: str | None = None
+    no_mic: bool = False
+    input: Path | None = None
+    loop: bool = False
+    asr: str = "auto"
+    language: str | None = "en"
+    text_only: bool = False
+    engine: str = "auto"
+    checkpoint: Path | None = None
+    rate: float = 10.0
+    seconds: float | None = None
+    json: bool = False
+    accept_notice: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    no_server: bool = False
+
+
+def say(line: str) -> None:
+    """One line for the person at the terminal, on stderr: stdout is for results."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the one place that speaks
+
+
+def run_live(options: LiveOptions) -> None:
+    """``miar-live``: until the file ends, ``seconds`` are over, or a signal comes.
+
+    Raises
+    ------
+    Exception
+        One of ``WRONG_INPUT`` before anything is captured.
+    """
+    config = SessionConfig(rate=options.rate)
+    _check(options)
+    with contextlib.ExitStack() as held:
+        scorer, why = load_scorer(options.checkpoint, options.engine)
+        held.callback(scorer.engine.close)
+        say(why)
+        clock = CaptureClock()
+        devices = _Devices(options, clock, held)
+        recogniser, encoder = _words(options, devices.hears, clock)
+        server = _serve(options, scorer, devices.named, held)
+        view = held.enter_context(make_view(options.json))
+        _warm_up(devices)
+        devices.open()
+        listening = _listening_to(options, devices, recogniser)
+        session = Session(scorer, encoder, SessionConfig(rate=config.rate, listening_to=listening))
+        live = Live(
+            session, recogniser, video=devices.video, audio=devices.audio, clock=clock, listener=_both(server, view)
+        )
+        _run(live, view, options.seconds)
+
+
+def _check(options: LiveOptions) -> None:
+    if options.seconds is not None and options.seconds <= 0:
+        raise ValueError(f"--seconds must be more than 0, not {options.seconds:g}")
+    if options.input and (options.camera or options.mic):
+        raise ValueError("--input takes the place of camera and microphone: leave out --camera and --mic")
+    if options.loop and not options.input:
+        raise ValueError("--loop needs --input FILE")
+    if (options.no_camera and options.camera) or (options.no_mic and options.mic):
+        raise ValueError("a device cannot be both named and left out")
+    if (options.tls_cert is None) != (options.tls_key is None):
+        raise ValueError("--tls-cert and --tls-key go together")
+
+
+class _Devices:
+    """The sources that were asked for: probed when made, opened by ``open``."""
+
+    def __init__(self, options: LiveOptions, clock: CaptureClock, held: contextlib.ExitStack) -> None:
+        self._options = options
+        self._clock = clock
+        self._held = held
+        self.video: Slot[VideoSource] | None = None
+        self.audio: Slot[AudioSource] | None = None
+        self._sees = not options.no_camera and not options.text_only
+        self.hears = not options.no_mic
+        if options.input:
+            from stream.sources.realtime import RealtimeMedia
+
+            self._media = RealtimeMedia(options.input, clock, options.loop, video=self._sees, audio=self.hears)
+            self._sees, self.hears = self._media.has_video, self._media.has_audio
+        self._need_something()
+
+    @property
+    def sees(self) -> bool:
+        """Whether there is, or may be, a picture."""
+        return self._sees
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What each modality listens to, for people."""
+        options = self._options
+        if options.input:
+            found = {"vision": options.input.name, "audio": options.input.name}
+        else:
+            found = {"vision": f"camera {options.camera or 0}", "audio": f"microphone {options.mic or ''}".strip()}
+        return {m: name for m, name in found.items() if (self._sees if m == "vision" else self.hears)}
+
+    def open(self) -> None:
+        """Open them; a default device that is absent is a warning, one that was named is an error."""
+        if self._options.input:
+            media = self._held.enter_context(self._media)
+            self.video = Slot[VideoSource](media) if self._sees else None
+            self.audio = Slot[AudioSource](media) if self.hears else None
+            return
+        if not self._options.accept_notice:
+            say(NOTICE)
+        self.video = self._open(self._camera) if self._sees else None
+        self.audio = self._open(self._microphone) if self.hears else None
+        self._sees, self.hears = self.video is not None, self.audio is not None
+        self._need_something()
+
+    def _need_something(self) -> None:
+        if not self._sees and not self.hears:
+            raise SourceError(
+                "nothing to look at or listen to: give --camera, --mic or --input, or see `miar devices`"
+            )
+
+    def _camera(self) -> VideoSource:
+        from stream.sources.camera import Camera
+
+        return Camera(self._options.camera, self._clock)
+
+    def _microphone(self) -> AudioSource:
+        from stream.sources.microphone import Microphone
+
+        return Microphone(self._options.mic, self._clock)
+
+    def _open(self, make: Callable[[], Some]) -> Slot[Some] | None:
+        source = make()
+        try:
+            source.__enter__()
+        except NoDefaultDevice as error:
+            say(f"warning: {error}")
+            return None
+        slot = Slot(source, make)
+        self._held.callback(slot.close)
+        return slot
+
+
+def _words(options: LiveOptions, hears: bool, clock: CaptureClock) -> tuple[Recogniser | None, TextEncoder | None]:
+    """Recogniser and text encoder; without the encoder's weights the words are left out, and that is said."""
+    if not hears or options.asr == "off":
+        return None, None
+    recogniser, why = choose_recogniser(options.asr, options.language, clock.now)
+    say(why)
+    try:
+        return recogniser, TextEncoder()
+    except TextEncoderUnavailable as error:
+        say(f"warning: no words: {error}")
+        return None, None
+
+
+def _serve(
+    options: LiveOptions, scorer: Scorer, sources: dict[str, str], held: contextlib.ExitStack
+) -> Server | None:
+    if options.no_server:
+        return None
+    describe = HelloInfo(
+        rate=options.rate, checkpoint=scorer.checkpoint.name, engine=scorer.engine.name, sources=sources
+    )
+    tls = tls_context(options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
+    server = Server(options.host, options.port, describe=describe, token=options.token, tls=tls)
+    held.enter_context(server)
+    say(f"dashboard {server.url}")
+    return server
+
+
+def _warm_up(devices: _Devices) -> None:
+    """Load what is slow to load before anything is captured, so that no sound waits for it."""
+    from miar_rt.features.face import FaceExtractor
+    from stream.senses import Hearing
+
+    if devices.sees:
+        FaceExtractor().close()
+    if devices.hears:
+        Hearing().acoustic.close()
+
+
+def _listening_to(options: LiveOptions, devices: _Devices, recogniser: Recogniser | None) -> frozenset[Modality]:
+    wanted: dict[Modality, bool] = {
+        "text": recogniser is not None and devices.hears,
+        "audio": devices.hears and not options.text_only,
+        "vision": devices.sees,
+    }
+    return frozenset(modality for modality, here in wanted.items() if here)
+
+
+def _both(server: Server | None, view: View) -> Callable[[Outgoing], None]:
+    def listener(event: Outgoing) -> None:
+        if server is not None:
+            server.publish(event)
+        view.take(event)
+
+    return listener
+
+
+def _run(live: Live, view: View, seconds: float | None) -> None:
+    with _stopping(live):
+        live.start()
+        try:
+            while live.going(seconds):
+                view.show()
+        finally:
+            live.stop()
+            view.show()
+
+
+@contextlib.contextmanager
+def _stopping(live: Live) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run and nothing else."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        live.request_stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_analyze(
+    path: Path,
+    out: Path,
+    *,
+    asr: str = "auto",
+    language: str | None = "en",
+    engine: str = "auto",
+    checkpoint: Path | None = None,
+    rate: float = 10.0,
+) -> None:
+    """``miar analyze``: a file in media time, and the report of it in ``out``.
+
+    Raises
+    ------
+    Exception
+        One of ``WRONG_INPUT`` or ``ReportError``, before anything is written.
+    """
+    from stream.analyze import Analyzer
+    from stream.sources.media_file import MediaFile
+
+    media = MediaFile(path)
+    check_writable(out)
+    scorer, why = load_scorer(checkpoint, engine)
+    say(why)
+    recogniser, encoder = _file_words(asr, language, media.has_audio)
+    here: dict[Modality, bool] = {
+        "text": recogniser is not None,
+        "audio": media.has_audio,
+        "vision": media.has_video,
+    }
+    config = SessionConfig(rate=rate, listening_to=frozenset(m for m, present in here.items() if present))
+    source = SourceInfo(path.name, media.duration, media.has_video, media.has_audio, None)
+    with Report(out, source) as report, Analyzer(Session(scorer, encoder, config), recogniser) as analyzer:
+        for event in _progress(analyzer.run(media), media.duration):
+            report.add(event)
+        report.source = SourceInfo(path.name, media.duration, media.has_video, media.has_audio, media.damage)
+    if media.damage:
+        say(f"warning: {media.damage}")
+
+
+def _file_words(asr: str, language: str | None, has_audio: bool) -> tuple[Recogniser | None, TextEncoder | None]:
+    options = LiveOptions(asr=asr, language=language)
+    return _words(options, has_audio, _NoClock())
+
+
+class _NoClock(CaptureClock):
+    """Media time never falls behind itself."""
+
+    def now(self) -> float:
+        """Always the start."""
+        return 0.0
+
+
+def _progress(events: Iterator[Outgoing], duration: float | None) -> Iterator[Outgoing]:
+    """The events, with a bar while they come if somebody watches."""
+    if not sys.stderr.isatty():
+        yield from events
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("analysing", total=duration)
+        for event in events:
+            bar.update(task, completed=event.media_time)
+            yield event

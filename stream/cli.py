@@ -1,0 +1,216 @@
+"""The commands ``miar-live`` and ``miar``. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+
+live_app = typer.Typer(
+    rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 110}
+)
+app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Emotion recognition from words, voice and face: files, devices, training, evaluation.",
+    epilog="The live recogniser is the command `miar-live`.",
+)
+
+Asr = Annotated[str, typer.Option(help="Recogniser: auto, whisper, whisper:MODEL, sphinx or off.")]
+Language = Annotated[str, typer.Option(help="ISO 639-1 code of the speech, or auto to detect it (whisper only).")]
+Engine = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt-rtx, cuda-graph, compile, onnx or torch.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="Checkpoint folder; otherwise the one that ships.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Rate = Annotated[float, typer.Option(help="Results a second at most, 1 to 60.")]
+
+
+@live_app.command(
+    epilog="Examples:  miar-live --camera 0  |  miar-live --input clip.mp4 --loop  |  "
+    "miar-live --no-camera --asr whisper:small --json  |  miar-live --camera http://127.0.0.1:8080/video"
+)
+def live(
+    camera: Annotated[str | None, typer.Option(help="Camera by index, name or URL (MJPEG, RTSP).")] = None,
+    no_camera: Annotated[bool, typer.Option("--no-camera", help="Do not look.")] = False,
+    mic: Annotated[str | None, typer.Option(help="Microphone by index or name.")] = None,
+    no_mic: Annotated[bool, typer.Option("--no-mic", help="Do not listen.")] = False,
+    input_: Annotated[Path | None, typer.Option("--input", help="Play a media file instead of devices.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Play the file again and again.")] = False,
+    asr: Asr = "auto",
+    language: Language = "en",
+    text_only: Annotated[bool, typer.Option("--text-only", help="Score words alone: no face, no voice.")] = False,
+    engine: Engine = "auto",
+    checkpoint: Checkpoint = None,
+    rate: Rate = 10.0,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
+    accept_notice: Annotated[bool, typer.Option("--accept-notice", help="Do not show the notice.")] = False,
+    host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one.", min=0, max=65535)] = 8765,
+    token: Annotated[str | None, typer.Option(help="Ask every client for this token.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Serve over TLS with this certificate (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Key of the certificate (PEM).")] = None,
+    no_server: Annotated[bool, typer.Option("--no-server", help="Serve nothing.")] = False,
+    debug: Debug = False,  # noqa: ARG001 - read by the wrapper, before anything can fail
+) -> None:
+    """Recognise emotions live and serve them on ws://HOST:PORT, with a dashboard at http://HOST:PORT/."""
+    from stream.app import LiveOptions, run_live
+
+    run_live(
+        LiveOptions(
+            camera=camera,
+            no_camera=no_camera,
+            mic=mic,
+            no_mic=no_mic,
+            input=input_,
+            loop=loop,
+            asr=asr,
+            language=_language(language),
+            text_only=text_only,
+            engine=engine,
+            checkpoint=checkpoint,
+            rate=rate,
+            seconds=seconds,
+            json=json,
+            accept_notice=accept_notice,
+            host=host,
+            port=port,
+            token=token,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            no_server=no_server,
+        )
+    )
+
+
+@app.command(epilog="Example:  miar analyze talk.mp4 --out talk-report")
+def analyze(
+    file: Annotated[Path, typer.Argument(help="Video or sound file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the report's four files.")],
+    asr: Asr = "auto",
+    language: Language = "en",
+    engine: Engine = "auto",
+    checkpoint: Checkpoint = None,
+    rate: Rate = 10.0,
+    debug: Debug = False,  # noqa: ARG001 - read by the wrapper
+) -> None:
+    """Run the live path over a file, in media time and as fast as it goes; two runs give the same bytes."""
+    from stream.app import run_analyze
+
+    run_analyze(file, out, asr=asr, language=_language(language), engine=engine, checkpoint=checkpoint, rate=rate)
+
+
+@app.command(epilog="Example:  miar devices --json")
+def devices(json: Annotated[bool, typer.Option("--json", help="As one JSON array.")] = False) -> None:
+    """List cameras and microphones with identifiers that stay the same."""
+    from stream.listing import list_devices
+
+    typer.echo(list_devices(json))
+
+
+@app.command(epilog="Example:  miar doctor --json")
+def doctor(json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
+    """Say what works here, what does not, and the command that mends it."""
+    from stream.doctor import run_doctor
+
+    raise typer.Exit(0 if run_doctor(json) else FAILED)
+
+
+@app.command(epilog="Example:  miar train --data corpora --out my-checkpoint")
+def train(
+    data: Annotated[Path, typer.Option(help="Folder with ravdess/, fer2013_*.npz, meld/, mosi/, mosei/.")],
+    out: Annotated[Path, typer.Option(help="Checkpoint folder; an interrupted training goes on from it.")],
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.", min=1)] = None,
+    config: Annotated[Path | None, typer.Option(help="A recipe (TOML); the shipped one otherwise.")] = None,
+    debug: Debug = False,  # noqa: ARG001 - read by the wrapper
+) -> None:
+    """Train a checkpoint on corpora of words, voices and faces."""
+    from miar_rt.training.fit import train as fit
+
+    fit(data, out, seed=seed, epochs=epochs, config=config, progress=sys.stderr.isatty())
+
+
+@app.command(epilog="Example:  miar evaluate ravdess corpora/ravdess --json")
+def evaluate(
+    corpus: Annotated[str, typer.Argument(help="ravdess, fer2013, meld, mosi or mosei.")],
+    path: Annotated[Path, typer.Argument(help="The corpus' folder or file.")],
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Checkpoint folder.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="none or neutral (RAVDESS).")] = None,
+    faces: Annotated[Path | None, typer.Option(help="Action units of the same takes (RAVDESS, .npz).")] = None,
+    modalities: Annotated[str | None, typer.Option(help="Which to give, as text,audio,vision.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    debug: Debug = False,  # noqa: ARG001 - read by the wrapper
+) -> None:
+    """Score a corpus with a checkpoint, by the definitions of the field."""
+    from miar_rt.training.evaluate import evaluate as score
+
+    from stream.listing import show_scores
+
+    chosen = None if modalities is None else tuple(modalities.split(","))
+    found = score(corpus, path, checkpoint=checkpoint, modalities=chosen, faces=faces, baseline=baseline)
+    typer.echo(show_scores(found, json))
+
+
+@app.command(epilog="Example:  miar export --engine onnx --out miar.onnx")
+def export(
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    engine: Annotated[str, typer.Option(help="onnx")] = "onnx",
+    checkpoint: Checkpoint = None,
+    debug: Debug = False,  # noqa: ARG001 - read by the wrapper
+) -> None:
+    """Write the network for another runtime."""
+    from miar_rt.checkpoint import load_checkpoint
+    from miar_rt.engines.export import export_onnx
+
+    if engine != "onnx":
+        raise ValueError(f"no export for engine {engine!r}: use onnx")
+    export_onnx(load_checkpoint(checkpoint), out)
+
+
+def live_main() -> None:
+    """Entry point of ``miar-live``."""
+    _run("miar-live", live_app)
+
+
+def main() -> None:
+    """Entry point of ``miar``."""
+    _run("miar", app)
+
+
+def _language(code: str) -> str | None:
+    return None if code == "auto" else code
+
+
+def _run(name: str, command: Callable[..., Any]) -> None:
+    """Run a command; whatever goes wrong is one line on stderr and an exit code."""
+    try:
+        code = command(prog_name=name, standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # whoever read our output has gone; Python would complain again when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        _complain(name, error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(name: str, error: Exception) -> None:
+    """One line, and 2 when the call or its input was wrong, 1 when something failed on the way."""
+    from stream.app import WRONG_INPUT
+
+    # typer carries a copy of click in some versions and uses click in others: both have this method
+    usage = getattr(error, "format_message", None)
+    message = usage() if usage else str(error) or type(error).__name__
+    typer.echo(f"{name}: {' '.join(message.split())}", err=True)
+    sys.exit(WRONG if usage or isinstance(error, WRONG_INPUT) else FAILED)

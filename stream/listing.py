@@ -1,0 +1,39 @@
+"""Devices and scores as text or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from stream.sources import Device, SourceError
+
+
+def list_devices(as_json: bool) -> str:
+    """Cameras and microphones; a kind that cannot be asked is said in a line of its own."""
+    from stream.sources.camera import discover_cameras
+    from stream.sources.microphone import discover_microphones
+
+    found: list[Device] = []
+    remarks: list[str] = []
+    for discover in (discover_cameras, discover_microphones):
+        try:
+            found.extend(discover())
+        except SourceError as error:
+            remarks.append(str(error))
+    if as_json:
+        return json.dumps([asdict(device) for device in found])
+    lines = [f"{d.kind} {d.index}: {d.name}  [{d.identifier}]{'  (default)' if d.default else ''}" for d in found]
+    return "\n".join([*lines, *remarks] or ["no camera and no microphone found"])
+
+
+def show_scores(scores: Mapping[str, Any], as_json: bool) -> str:
+    """Scores of ``miar evaluate``."""
+    if as_json:
+        return json.dumps(scores)
+    return "\n".join(f"{name:16} {_shown(value)}" for name, value in scores.items())
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,280 @@
+"""Devices, threads and mailboxes around a session; the session itself stays pure.
+
+Five threads at most: one looks, one listens, one recognises words, one scores; the server has its own. What
+they pass on goes through bounded mailboxes into one order, the order in which the session sees it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from miar_rt.features.face import FaceExtractor
+from miar_rt.signals import FeatureFrame, Modality, WordsUpdate
+from stream.asr import Recogniser
+from stream.clock import CaptureClock
+from stream.events import AudioChunk, DeviceStatus, Latency, Outgoing, Reason, Result, SignalGap, Status
+from stream.senses import Hearing
+from stream.session import Session
+from stream.sources import AudioSource, Source, VideoSource
+from stream.sources.slot import Slot
+from stream.workers import DeviceLost, Mailbox, Worker
+
+INBOX_ITEMS = 2048
+SPEECH_CHUNKS = 500
+"""Chunks of 20 ms that wait for the recogniser at most: 10 s of sound."""
+
+RECOGNISE_AT_ONCE = 10
+"""Chunks taken at a time, few enough to notice in time that the session stops."""
+
+PICTURE_MAX_AGE = 0.5
+WAIT_SECONDS = 0.1
+SOUND_WAIT_SECONDS = 0.01
+STATUS_SECONDS = 2.0
+STOP_SECONDS = 1.5
+
+log = logging.getLogger("miar.live")
+
+Incoming: TypeAlias = FeatureFrame | WordsUpdate | DeviceStatus
+Heard: TypeAlias = "tuple[AudioChunk, bool] | SignalGap"
+Listener: TypeAlias = Callable[[Outgoing], None]
+
+
+class Live:
+    """A session fed by live sources.
+
+    Parameters
+    ----------
+    session, recogniser
+        ``recogniser`` may be ``None``; it is closed with the session's threads.
+    video, audio
+        What to look at and listen to.
+    clock
+        The capture clock that the sources stamp with.
+    listener
+        Called with everything the session says, from the scoring thread: it must not wait.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        recogniser: Recogniser | None,
+        *,
+        video: Slot[VideoSource] | None,
+        audio: Slot[AudioSource] | None,
+        clock: CaptureClock,
+        listener: Listener,
+    ) -> None:
+        self._session = session
+        self._recogniser = recogniser
+        self._video = video
+        self._audio = audio
+        self._clock = clock
+        self._listener = listener
+        self._inbox: Mailbox[Incoming] = Mailbox(INBOX_ITEMS)
+        self._speech: Mailbox[Heard] = Mailbox(SPEECH_CHUNKS)
+        self._notices: Mailbox[Status] = Mailbox(64)
+        self._dropped = dict.fromkeys(("frames", "samples"), 0)
+        self._began = 0.0
+        self._paused = threading.Event()
+        self._finished = threading.Event()
+        self._workers: list[Worker] = []
+        self._blocked: dict[Modality, Reason | None] = {}
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._began = self._clock.now()
+        bodies: list[tuple[str, Modality | None, Callable[[Worker], None]]] = [("score", None, self._score)]
+        if self._video:
+            bodies.append(("look", "vision", self._look))
+        if self._audio:
+            bodies.append(("listen", "audio", self._listen))
+            if self._recogniser:
+                bodies.append(("recognise", "text", self._recognise))
+        self._workers = [self._worker(name, modality, body) for name, modality, body in bodies]
+        for worker in self._workers:
+            worker.start()
+
+    def going(self, seconds: float | None = None) -> bool:
+        """False once every source has ended, a stop was asked for, or ``seconds`` of capture are over."""
+        return not self._finished.is_set() and (seconds is None or self._clock.now() - self._began < seconds)
+
+    def request_stop(self) -> None:
+        """Let ``going`` turn false; safe in a signal handler."""
+        self._finished.set()
+
+    def stop(self) -> None:
+        """Stop the threads and wait for them, at most ``STOP_SECONDS``."""
+        self._finished.set()
+        for worker in self._workers:
+            worker.stop()
+        deadline = self._clock.now() + STOP_SECONDS
+        late = [w.name for w in self._workers if not w.join(max(deadline - self._clock.now(), 0.01))]
+        if late:
+            log.warning("still busy after %.1f s and left behind: %s", STOP_SECONDS, ", ".join(late))
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume looking and listening; while paused nothing captured is used."""
+        (self._paused.set if paused else self._paused.clear)()
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """Items that wait in each mailbox."""
+        return {"inbox": self._inbox.depth, "speech": self._speech.depth}
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What was lost so far because somebody was slow: pictures, samples, mailbox items."""
+        return {**self._dropped, "inbox": self._inbox.dropped, "speech": self._speech.dropped}
+
+    def _worker(self, name: str, modality: Modality | None, body: Callable[[Worker], None]) -> Worker:
+        def lost(detail: str) -> None:
+            self._block(modality, "device_lost", detail)
+
+        def failed(detail: str) -> None:
+            self._block(modality, "failed", detail)
+            if modality is None:
+                self._finished.set()
+
+        return Worker(name, body, lost, failed)
+
+    def _block(self, modality: Modality | None, reason: Reason | None, detail: str) -> None:
+        """Pass on that a modality is gone or back, once for each change."""
+        if modality is None or self._blocked.get(modality) == reason:
+            return
+        self._blocked[modality] = reason
+        now = self._clock.now()
+        self._inbox.put(DeviceStatus(modality, now, reason, detail))
+        self._notices.put(self._status(now, modality, reason or "ok", detail))
+
+    def _status(self, now: float, modality: Modality | None, state: str, detail: str) -> Status:
+        return Status(media_time=round(now, 3), modality=modality, state=state, detail=detail, dropped=self.dropped)
+
+    def _look(self, worker: Worker) -> None:
+        """Pictures into face frames."""
+        if self._video is None:
+            return
+        with self._video.hold() as source, FaceExtractor() as face:
+            self._block("vision", None, source.name)
+            while not worker.stopping:
+                frame = source.read_latest(PICTURE_MAX_AGE, WAIT_SECONDS)
+                self._dropped["frames"] = source.dropped_frames
+                if frame is None:
+                    if _over(source):
+                        break
+                elif not self._paused.is_set():
+                    self._inbox.put(face.extract(frame.t, frame.image))
+        self._ended("vision", worker)
+
+    def _listen(self, worker: Worker) -> None:
+        """Sound into descriptors, voice activity, and work for the recogniser."""
+        if self._audio is None:
+            return
+        with self._audio.hold() as source, Hearing() as hearing:
+            self._block("audio", None, source.name)
+            while not worker.stopping:
+                items = source.read(SOUND_WAIT_SECONDS)
+                self._dropped["samples"] = source.dropped_samples
+                if not self._paused.is_set():
+                    self._hear(items, hearing)
+                if not items and _over(source):
+                    break
+            self._put_all(hearing.acoustic.finish())
+        self._ended("audio", worker)
+
+    def _hear(self, items: list[AudioChunk | SignalGap], hearing: Hearing) -> None:
+        for item in items:
+            if isinstance(item, SignalGap):
+                hearing.gap(item)
+                self._speech.put(item)
+                continue
+            hearing.feed(item)
+            frames, speaking = hearing.listen(item)
+            self._put_all(frames)
+            self._speech.put((item, speaking))
+        self._put_all(hearing.acoustic.poll())
+
+    def _put_all(self, items: Sequence[Incoming]) -> None:
+        for item in items:
+            self._inbox.put(item)
+
+    def _recognise(self, worker: Worker) -> None:
+        """Sound into words, as fast as the recogniser can."""
+        if self._recogniser is None:
+            return
+        while not worker.stopping:
+            for heard in self._speech.take(WAIT_SECONDS, limit=RECOGNISE_AT_ONCE):
+                if isinstance(heard, SignalGap):
+                    self._recogniser.gap(heard.t0, heard.t1)
+                else:
+                    chunk, speaking = heard
+                    self._put_all(self._recogniser.push(chunk.t, chunk.samples, speaking))
+        self._recogniser.close()
+
+    def _score(self, worker: Worker) -> None:
+        """Everything in one order into the session, and what it says to the listener."""
+        told = 0.0
+        while not worker.stopping:
+            for item in self._inbox.take(WAIT_SECONDS / 4):
+                self._take(item)
+            began = self._clock.now()
+            for event in self._session.advance(began):
+                self._listener(self._stamped(event, began))
+            for notice in self._notices.take(0.0) if self._notices.depth else ():
+                self._listener(notice)
+            if began - told > STATUS_SECONDS:
+                told = began
+                self._listener(self._status(began, None, "paused" if self._paused.is_set() else "running", ""))
+
+    def _take(self, item: Incoming) -> None:
+        if isinstance(item, FeatureFrame):
+            self._session.push_features(item)
+        elif isinstance(item, WordsUpdate):
+            self._session.push_words(item)
+        else:
+            self._session.set_status(item)
+
+    def _stamped(self, event: Outgoing, began: float) -> Outgoing:
+        """A result with the times that only a live run can know."""
+        if not isinstance(event, Result):
+            return event
+        now = self._clock.now()
+        ages = {name: None if t is None else (now - t) * 1e3 for name, t in self._session.newest.items()}
+        newest = min((age for age in ages.values() if age is not None), default=None)
+        captured = began if newest is None else now - newest / 1e3
+        return msgspec.structs.replace(
+            event,
+            time=round(self._clock.to_unix(captured), 6),
+            latency_ms=Latency(
+                text=_rounded(ages["text"]),
+                audio=_rounded(ages["audio"]),
+                vision=_rounded(ages["vision"]),
+                score=round((now - began) * 1e3, 3),
+                total=_rounded(newest),
+            ),
+        )
+
+    def _ended(self, modality: Modality, worker: Worker) -> None:
+        """A file's picture or sound is over; when both are, so is the session."""
+        if worker.stopping:
+            return
+        self._block(modality, "off", "ended")
+        over = [self._blocked.get("vision") == "off" or self._video is None]
+        over.append(self._blocked.get("audio") == "off" or self._audio is None)
+        if all(over):
+            self._finished.set()
+
+
+def _over(source: Source) -> bool:
+    """Whether a file has ended; raises ``DeviceLost`` when a device is gone."""
+    if source.lost:
+        raise DeviceLost(f"{source.name} is gone")
+    return source.ended
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,94 @@
+"""What a run shows on the terminal it was started from: a live view, JSON lines, or nothing."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+import msgspec
+
+from stream.events import Outgoing, Result, Status, Transcript
+from stream.workers import Mailbox
+
+REFRESH_SECONDS = 0.1
+WAITING_LINES = 1024
+
+
+class View:
+    """Takes events from the scoring thread and shows them from the main one; this one shows nothing."""
+
+    def __init__(self, waiting: int = 1) -> None:
+        self.events: Mailbox[Outgoing] = Mailbox(waiting)
+
+    def __enter__(self) -> View:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+
+    def take(self, event: Outgoing) -> None:
+        """Keep an event for ``show``; never waits."""
+        self.events.put(event)
+
+    def show(self) -> None:
+        """Show what has come; waits a little when nothing has."""
+        self.events.take(REFRESH_SECONDS)
+
+
+class JsonLines(View):
+    """One JSON object a line on stdout."""
+
+    def __init__(self) -> None:
+        super().__init__(WAITING_LINES)
+        self._encoder = msgspec.json.Encoder()
+
+    def show(self) -> None:
+        """Write what has come."""
+        for event in self.events.take(REFRESH_SECONDS):
+            sys.stdout.buffer.write(self._encoder.encode(event) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+class LiveView(View):
+    """The newest result as bars, redrawn in place."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        super().__init__(WAITING_LINES)
+        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+        self._result: Result | None = None
+        self._transcript: Transcript | None = None
+        self._status: Status | None = None
+
+    def __enter__(self) -> LiveView:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def show(self) -> None:
+        """Redraw with the newest of what has come."""
+        from stream.terminal import render
+
+        for event in self.events.take(REFRESH_SECONDS):
+            if isinstance(event, Result):
+                self._result = event
+            elif isinstance(event, Transcript):
+                self._transcript = event
+            else:
+                self._status = event
+        self._live.update(render(self._result, self._transcript, self._status), refresh=True)
+
+
+def make_view(json: bool) -> View:
+    """JSON lines when asked for, the live view on a terminal, nothing elsewhere: the dashboard has it all."""
+    if json:
+        return JsonLines()
+    return LiveView() if sys.stderr.isatty() else View()

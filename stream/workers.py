@@ -1,0 +1,145 @@
+"""Threads that are watched: each owns its state, stops within a second and never dies silently."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+RESTARTS = 5
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.25, 5.0
+HEALTHY_SECONDS = 30.0
+"""A worker that ran so long since its last crash starts counting crashes anew."""
+
+log = logging.getLogger("miar.live")
+Item = TypeVar("Item")
+
+
+class DeviceLost(Exception):  # noqa: N818 - it names what happened to the device
+    """The device behind a worker went away; it may come back."""
+
+
+class Mailbox(Generic[Item]):
+    """A bounded queue that loses its oldest item rather than wait, and counts what it lost."""
+
+    def __init__(self, capacity: int) -> None:
+        self._queue: queue.Queue[Item] = queue.Queue(capacity)
+        self.dropped = 0
+
+    @property
+    def depth(self) -> int:
+        """Items that wait."""
+        return self._queue.qsize()
+
+    def put(self, item: Item) -> None:
+        """Add an item; never waits."""
+        while True:
+            try:
+                self._queue.put_nowait(item)
+            except queue.Full:
+                self._drop_oldest()
+            else:
+                return
+
+    def take(self, timeout: float, limit: int = sys.maxsize) -> list[Item]:
+        """What waits, at most ``limit`` items in order; waits up to ``timeout`` seconds for the first."""
+        items: list[Item] = []
+        try:
+            items.append(self._queue.get(timeout=timeout))
+            while len(items) < limit:
+                items.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        return items
+
+    def _drop_oldest(self) -> None:
+        try:
+            self._queue.get_nowait()
+        except queue.Empty:
+            return
+        self.dropped += 1
+
+
+class Worker:
+    """One supervised thread.
+
+    ``body`` is run with the worker and returns when its work is done or ``stopping`` is set. When it raises,
+    it is run again after a pause: for a lost device as often as it takes, for a crash at most ``RESTARTS``
+    times in a row; then ``failed`` is called with the cause and the thread ends.
+
+    Parameters
+    ----------
+    name
+        Of the thread, and in the log.
+    body
+        What to do.
+    lost, failed
+        Called from the thread, with one line, when a device is lost and when the worker gives up.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        body: Callable[[Worker], None],
+        lost: Callable[[str], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self._body = body
+        self._lost = lost
+        self._failed = failed
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"miar-{name}", daemon=True)
+        self.restarts = 0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the body should return."""
+        return self._stop.is_set()
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread is alive."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the body to return; does not wait."""
+        self._stop.set()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end; True when it has come."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        crashes, losses = 0, 0
+        while not self.stopping:
+            began = time.monotonic()
+            try:
+                self._body(self)
+            except DeviceLost as error:
+                self._lost(str(error))
+                losses += 1
+                pause = losses
+            except Exception as error:
+                if time.monotonic() - began > HEALTHY_SECONDS:
+                    crashes = 0
+                crashes += 1
+                pause = crashes
+                log.exception("%s crashed (%d of %d)", self.name, crashes, RESTARTS)
+                if crashes > RESTARTS:
+                    self._failed(f"{self.name} gave up after {RESTARTS} restarts: {error}")
+                    return
+            else:
+                return
+            self.restarts += 1
+            self._stop.wait(min(FIRST_BACKOFF * 2 ** (pause - 1), LONGEST_BACKOFF))
