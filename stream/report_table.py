@@ -1,0 +1,98 @@
+"""Results as a flat, typed table: ``results.parquet``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeAlias
+
+from miar_rt.signals import EMOTIONS, MODALITIES
+from stream.events import Result
+
+ColumnType: TypeAlias = Literal["int64", "float64", "bool", "string"]
+TOKENS = (*MODALITIES, "fused")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, its type, and where in a result its value is (``None`` is stored as null)."""
+
+    name: str
+    type: ColumnType
+    value: Callable[[Result], Any]
+    nullable: bool = True
+
+
+def columns() -> list[Column]:
+    """All columns in order."""
+    return [
+        Column("seq", "int64", lambda r: r.seq, nullable=False),
+        Column("media_time", "float64", lambda r: r.media_time, nullable=False),
+        Column("label", "string", lambda r: r.label),
+        Column("confidence", "float64", lambda r: r.confidence),
+        *(_emotion("emotion", "emotions", name) for name in EMOTIONS),
+        *(_emotion("raw", "raw_emotions", name) for name in EMOTIONS),
+        *(_sentiment(bound) for bound in ("value", "low", "high")),
+        *(column for name in MODALITIES for column in _modality(name)),
+        *(_gate(token) for token in TOKENS),
+        Column("transcript_committed", "string", lambda r: r.transcript.committed, nullable=False),
+        Column("transcript_partial", "string", lambda r: r.transcript.partial, nullable=False),
+    ]
+
+
+def _emotion(prefix: str, field: str, name: str) -> Column:
+    def value(result: Result) -> float | None:
+        distribution: dict[str, float] | None = getattr(result, field)
+        return None if distribution is None else distribution.get(name)
+
+    return Column(f"{prefix}_{name}", "float64", value)
+
+
+def _sentiment(bound: str) -> Column:
+    name = "sentiment" if bound == "value" else f"sentiment_{bound}"
+    return Column(name, "float64", lambda r: None if r.sentiment is None else getattr(r.sentiment, bound))
+
+
+def _gate(token: str) -> Column:
+    return Column(f"gate_{token}", "float64", lambda r: r.gate.get(token))
+
+
+def _modality(name: str) -> list[Column]:
+    return [
+        Column(f"{name}_present", "bool", lambda r: r.modalities[name].present, nullable=False),
+        Column(f"{name}_reason", "string", lambda r: r.modalities[name].reason),
+        Column(f"{name}_age_ms", "float64", lambda r: r.modalities[name].age_ms),
+        Column(f"{name}_contribution", "float64", lambda r: r.modalities[name].contribution, nullable=False),
+    ]
+
+
+class TableWriter:
+    """Writes batches of results as row groups; a context manager. No rows make a table with a schema."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._pa = pa
+        self._columns = columns()
+        kinds = {"int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
+        self._schema = pa.schema([pa.field(c.name, kinds[c.type], nullable=c.nullable) for c in self._columns])
+        self._writer = pq.ParquetWriter(path, self._schema)
+
+    def write(self, batch: Sequence[Result]) -> None:
+        """Append one row group."""
+        arrays = [
+            self._pa.array([column.value(result) for result in batch], type=field.type)
+            for column, field in zip(self._columns, self._schema, strict=True)
+        ]
+        self._writer.write_table(self._pa.Table.from_arrays(arrays, schema=self._schema))
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
