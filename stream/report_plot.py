@@ -29,8 +29,8 @@ _ABSENT = "#eef0f3"
 
 STRIP, LANE, SENTIMENT, BAR, ROW, RUG = 28, 52, 132, 28, 21, 12
 MOST_ROWS = 4
-LANE_TOPS = (0.4, 0.6, 0.8, 1.01)
-"""The probability that fills a lane: the first that none exceeds, a little above 1 for rounding."""
+LANE_TOPS = (0.4, 0.6, 0.8)
+"""The probability that fills a lane: the first that none exceeds, or 1."""
 SENTIMENT_LIMIT = 3
 
 
@@ -79,7 +79,7 @@ def _draw_label(sheet: Sheet, steps: Steps) -> None:
 def _draw_emotions(sheet: Sheet, steps: Steps) -> None:
     axes = sheet.panel(LANE * len(EMOTIONS), 1 - len(EMOTIONS), 1)
     highest = float(np.nanmax(steps.emotions, initial=0.0))
-    top = next(top for top in LANE_TOPS if highest <= top)
+    top = next((top for top in LANE_TOPS if highest <= top), 1.0)
     for i, name in enumerate(EMOTIONS):
         axes.axhline(-i, color=RULE, linewidth=0.8, zorder=0)
         _fill_lane(axes, steps, i, top)
@@ -109,7 +109,7 @@ def _draw_sentiment(sheet: Sheet, steps: Steps) -> None:
     axes = sheet.panel(SENTIMENT, -SENTIMENT_LIMIT, SENTIMENT_LIMIT)
     for level in (-SENTIMENT_LIMIT, 0, SENTIMENT_LIMIT):
         axes.axhline(level, color=RULE, linewidth=0.8, zorder=0, clip_on=False)
-        sheet.left_of(axes, level, f"{level:+d}" if level else "0", FAINT)
+        sheet.left_of(axes, level, _signed(level, 0) if level else "0", FAINT)
     sheet.left_of(axes, 0, "sentiment", offset=34)
     value, low, high = steps.sentiment.T
     for code, run in steps.runs(_scored(steps)):
@@ -119,7 +119,7 @@ def _draw_sentiment(sheet: Sheet, steps: Steps) -> None:
             axes.fill_between(x, below, above, color=INK, alpha=0.13, linewidth=0)
             axes.plot(x, y, color=INK, linewidth=1.4)
     if steps.means is not None:
-        sheet.right_of(axes, 0, f"mean\n{steps.means[len(EMOTIONS)]:+.2f}")
+        sheet.right_of(axes, 0, f"mean\n{_signed(steps.means[len(EMOTIONS)], 2)}")
 
 
 def _draw_presence(sheet: Sheet, steps: Steps) -> None:
@@ -154,3 +154,7 @@ def _place(sheet: Sheet, words: Sequence[TimedWord]) -> Placement:
     drawable = [TimedWord(sheet.drawable(w.text), w.t0, w.t1, w.final, w.confidence) for w in words]
     scale = sheet.pixels_per_second
     return place(drawable, MOST_ROWS, RIGHT - LEFT, lambda t: t * scale, sheet.width)
+
+
+def _signed(value: float, decimals: int) -> str:
+    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from stream.events import TimedWord
 
 SPACE = 6.0
 """Pixels between two labels of one row."""
+
+PAUSE = 0.4
+"""Seconds between two words after which an excerpt ends."""
 
 MORE = "…"
 
@@ -49,9 +53,7 @@ def place(
         Pixels from the left edge for a time in seconds; pixels that a text takes.
     """
     single = _pack(words, rows, width, x_of, size_of, longest=1)
-    if single.words == len(words):
-        return single
-    return _pack(words, rows, width, x_of, size_of, longest=8)
+    return single if single.words == len(words) else _pack(words, rows, width, x_of, size_of, longest=8)
 
 
 def _pack(
@@ -65,25 +67,41 @@ def _pack(
     """Greedy: the next label goes into the first row that is free where its first word was said."""
     free = [0.0] * rows
     labels: list[Label] = []
-    shown = i = 0
+    ends: list[int] = []
+    starts: list[int] = []
+    i = 0
     while i < len(words):
         x = x_of(words[i].t0)
         row = next((row for row in range(rows) if free[row] <= x), None)
-        texts = [] if row is None else _fit(words[i : i + longest], width - x, size_of)
+        texts = [] if row is None else _fit(_phrase(words[i : i + longest]), width - x, size_of)
         if row is None or not texts:
             i += 1
             continue
-        text = " ".join(texts) + (MORE if longest > 1 and i + len(texts) < len(words) else "")
-        labels.append(Label(x, row, text))
-        free[row] = x + size_of(text) + SPACE
-        shown += len(texts)
+        labels.append(Label(x, row, " ".join(texts)))
+        free[row] = x + size_of(labels[-1].text + MORE) + SPACE
+        starts.append(i)
         i += len(texts)
-    return Placement(labels, shown)
+        ends.append(i)
+    shown = sum(ends) - sum(starts)
+    return Placement(_with_omissions(labels, ends, [*starts[1:], len(words)]), shown)
 
 
-def _fit(words: Sequence[TimedWord], room: float, size_of: Callable[[str], float]) -> list[str]:
+def _with_omissions(labels: list[Label], ends: list[int], following: list[int]) -> list[Label]:
+    """Mark labels after which words were left out."""
+    return [
+        replace(label, text=label.text + MORE) if end < then else label
+        for label, end, then in zip(labels, ends, following, strict=False)
+    ]
+
+
+def _phrase(words: Sequence[TimedWord]) -> list[str]:
+    """The words up to the first pause."""
+    pauses = (i + 1 for i, (one, two) in enumerate(pairwise(words)) if two.t0 - one.t1 >= PAUSE)
+    return [word.text for word in words[: next(pauses, len(words))]]
+
+
+def _fit(texts: list[str], room: float, size_of: Callable[[str], float]) -> list[str]:
     """As many of the words, from the first on, as fit into ``room`` pixels."""
-    texts = [word.text for word in words]
     while texts and size_of(" ".join(texts) + MORE) > room:
-        texts.pop()
+        texts = texts[:-1]
     return texts
