@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from miar_rt.features.face import FaceExtractor
 from miar_rt.features.face_geometry import LANDMARKS, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, RIGID, fit_similarity
+from miar_rt.features.face_tracker import FaceOfStill
 
 FACES = 1500
 ROUNDS = 5
@@ -24,12 +24,10 @@ def read_landmarks(path: Path) -> Points:
     """Landmarks ``[faces, 478, 3]`` in pixels of the first neutral pictures."""
     with np.load(path) as data:
         images = data["images"][data["labels"] == 0][:FACES]
-    found = []
-    with FaceExtractor(static=True) as extractor:
-        for image in images:
-            face = extractor.find_still(np.repeat(image[:, :, None], 3, axis=2))
-            if face is not None:
-                found.append(face)
+    finder = FaceOfStill()
+    faces = (finder.find(0.0, np.repeat(image[:, :, None], 3, axis=2)) for image in images)
+    found = [face for face in faces if face is not None]
+    finder.close()
     return np.array(found, np.float64)
 
 
