@@ -172,7 +172,7 @@ def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpo
     missing = set(document.graph_weights) - state.keys()
     if missing:
         raise CheckpointError(
-            f"checkpoint {folder} lacks the weights {', '.join(sorted(missing)[:3])}: save it again"
+            f"checkpoint {folder} lacks weights ({', '.join(sorted(missing)[:3])}): save it again"
         )
     try:
         temperatures = Temperatures(document.temperatures)

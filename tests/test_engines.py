@@ -1,0 +1,255 @@
+"""Every engine gives the answers of the float64 network, and nobody hears what is masked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from random_checkpoint import random_checkpoint
+
+from calibration.temperature import softmax
+from miar_rt import checkpoint as checkpoint_module
+from miar_rt.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from miar_rt.engines import EngineUnavailable, Scores
+from miar_rt.engines.choose import LADDER, choose_engine
+from miar_rt.engines.export import OUTPUTS, export_onnx
+from miar_rt.engines.onnx_engine import OnnxEngine
+from miar_rt.engines.torch_engine import TorchEngine
+from miar_rt.engines.weightless import WeightlessGraph, open_session
+from miar_rt.input_spec import SPEC
+from miar_rt.signals import MODALITIES, Array, EncodedText, FeatureFrame, Word
+from miar_rt.window import ModelInput, WindowBuilder, as_batch
+
+PATTERNS = np.array([p for p in product((1.0, 0.0), repeat=3) if any(p)], np.float32)
+ENGINES = {"onnx": OnnxEngine, "torch": TorchEngine}
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return random_checkpoint()
+
+
+@pytest.fixture(scope="module", params=["random", "default"])
+def any_checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
+    if request.param == "random":
+        return random_checkpoint()
+    if not (checkpoint_module.DEFAULT / "model.json").is_file():
+        pytest.skip("no default checkpoint in this checkout")
+    return load_checkpoint()
+
+
+def random_batch(windows: int, seed: int = 0) -> dict[str, Array]:
+    """Normalised windows full of noise, with rows missing here and there."""
+    generator = np.random.default_rng(seed)
+    batch: dict[str, Array] = {}
+    for name in MODALITIES:
+        steps, width = SPEC.steps[name], SPEC.widths[name]
+        mask = (generator.random((windows, steps)) < 0.8).astype(np.float32)
+        mask[:, -1] = 1.0
+        batch[name] = (
+            np.clip(generator.normal(size=(windows, steps, width)), -6, 6).astype(np.float32) * mask[..., None]
+        )
+        batch[f"{name}_mask"] = mask
+    batch["groups"] = (generator.random((windows, 4)) < 0.7).astype(np.float32)
+    batch["baseline"] = (generator.random((windows, 3)) < 0.5).astype(np.float32)
+    return batch
+
+
+def built_windows(checkpoint: Checkpoint) -> list[ModelInput]:
+    """Windows out of ``WindowBuilder``: a voice with pauses, a face that comes and goes, words; one per pattern."""
+    generator = np.random.default_rng(3)
+    builder = WindowBuilder()
+    for i in range(500):
+        descriptors = generator.normal(size=25).astype(np.float32)
+        descriptors[10] = 30.0 if i % 90 < 50 else 0.0
+        builder.push(FeatureFrame("acoustic", i / 100, descriptors, valid=i % 140 < 110))
+    for i in range(150):
+        builder.push(FeatureFrame("voice", i * 0.032, generator.random(1).astype(np.float32)))
+        face = generator.normal(size=SPEC.widths["vision"]).astype(np.float32)
+        face[SPEC.vision_groups["appearance"]] = np.nan
+        builder.push(FeatureFrame("face", i / 30, face, valid=i % 40 < 30))
+    words = [Word(0.4 * i, 0.4 * i + 0.3, "word", final=i < 9, confidence=0.9) for i in range(12)]
+    tokens = generator.normal(size=(20, SPEC.token_width)).astype(np.float32)
+    builder.set_words(words, EncodedText(tokens, np.sort(generator.integers(0, 12, 20))), "sphinx")
+    return [
+        builder.build(5.0, checkpoint.statistics, dict(zip(MODALITIES, pattern.astype(bool), strict=True)))
+        for pattern in PATTERNS
+    ]
+
+
+def everywhere(windows: int, patterns: Array = PATTERNS) -> Array:
+    return np.tile(patterns, (windows, 1, 1))
+
+
+def largest_difference(scores: Scores, truth: Scores) -> float:
+    """Largest difference of probabilities, gates, and of sentiment and spread in units of the scale's length."""
+    probabilities = np.abs(softmax(np.float64(scores.logits)) - softmax(np.float64(truth.logits))).max()
+    sentiment = np.abs(scores.sentiment - truth.sentiment).max() / 6.0
+    spread = np.abs(scores.spread - truth.spread).max() / 6.0
+    return float(max(probabilities, np.abs(scores.gate - truth.gate).max(), sentiment, spread))
+
+
+def assert_same(a: Scores, b: Scores) -> None:
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_answers_are_those_of_float64_on_noise(any_checkpoint: Checkpoint, name: str) -> None:
+    batch, presence = random_batch(5), everywhere(5)
+    truth = TorchEngine(any_checkpoint, dtype=torch.float64).score(batch, presence)
+    assert truth.logits.dtype == np.float64
+    scores = ENGINES[name](any_checkpoint).score(batch, presence)
+    assert scores.logits.shape == (5, 7, 7)
+    assert scores.sentiment.shape == scores.spread.shape == (5, 7)
+    assert scores.gate.shape == (5, 7, 4)
+    assert scores.logits.dtype == np.float32
+    assert largest_difference(scores, truth) <= 1e-5
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_answers_are_those_of_float64_on_built_windows(any_checkpoint: Checkpoint, name: str) -> None:
+    windows = built_windows(any_checkpoint)
+    batch = as_batch(windows)
+    presence = np.stack([w.presence for w in windows]).astype(np.float32)[:, None] * everywhere(len(windows))
+    truth = TorchEngine(any_checkpoint, dtype=torch.float64).score(batch, presence)
+    scores = ENGINES[name](any_checkpoint).score(batch, presence)
+    assert largest_difference(scores, truth) <= 1e-5
+    assert np.ptp(softmax(truth.logits), axis=(0, 1)).max() > 1e-3  # patterns do tell in the answer
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_what_is_masked_is_not_heard(checkpoint: Checkpoint, name: str, modality: str) -> None:
+    engine = ENGINES[name](checkpoint)
+    clean, spoilt = random_batch(3), random_batch(3)
+    spoilt[modality] = spoilt[modality] * -50.0 + 7.0
+    spoilt[f"{modality}_mask"] = 1.0 - spoilt[f"{modality}_mask"]
+    column = MODALITIES.index(modality)
+    spoilt["baseline"][:, column] = 1.0 - spoilt["baseline"][:, column]
+    if modality == "vision":
+        spoilt["groups"] = 1.0 - spoilt["groups"]
+    without = everywhere(3, PATTERNS[PATTERNS[:, column] == 0.0])
+    assert_same(engine.score(clean, without), engine.score(spoilt, without))
+    assert (
+        np.abs(engine.score(clean, everywhere(3)).logits - engine.score(spoilt, everywhere(3)).logits).max() > 1e-3
+    )
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_rows_outside_the_mask_are_not_heard(checkpoint: Checkpoint, name: str) -> None:
+    engine, clean, spoilt = ENGINES[name](checkpoint), random_batch(3), random_batch(3)
+    for modality in MODALITIES:
+        spoilt[modality][spoilt[f"{modality}_mask"] == 0.0] = 40.0
+    assert_same(engine.score(clean, everywhere(3)), engine.score(spoilt, everywhere(3)))
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_masked_equals_absent(checkpoint: Checkpoint, name: str) -> None:
+    engine, windows = ENGINES[name](checkpoint), built_windows(checkpoint)
+    whole = windows[0]
+    for pattern, window in zip(PATTERNS, windows, strict=True):
+        presence = everywhere(1, pattern[None])
+        assert window.presence.tolist() == pattern.astype(bool).tolist()
+        assert_same(engine.score(as_batch([window]), presence), engine.score(as_batch([whole]), presence))
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_patterns_and_windows_do_not_mix(checkpoint: Checkpoint, name: str) -> None:
+    engine, batch = ENGINES[name](checkpoint), random_batch(4)
+    together = engine.score(batch, everywhere(4))
+    for i in range(4):
+        alone = engine.score({key: value[i : i + 1] for key, value in batch.items()}, everywhere(1)[:, 2:3])
+        picked = Scores(*(getattr(together, output)[i : i + 1, 2:3] for output in OUTPUTS))
+        assert largest_difference(alone, picked) <= 1e-5
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_absent_modalities_have_no_gate(checkpoint: Checkpoint, name: str) -> None:
+    gate = ENGINES[name](checkpoint).score(random_batch(2), everywhere(2)).gate
+    np.testing.assert_allclose(gate.sum(axis=-1), 1.0, atol=1e-6)
+    np.testing.assert_array_equal(gate[..., :3][everywhere(2) == 0.0], 0.0)
+
+
+def test_auto_takes_onnx_and_says_why_not_the_faster_ones(checkpoint: Checkpoint) -> None:
+    engine, line = choose_engine("auto", checkpoint)
+    assert engine.name == "onnx"
+    assert line == (
+        f"engine onnx: onnxruntime {onnxruntime.__version__} on one CPU thread; passed over "
+        "tensorrt, tensorrt-rtx, cuda-graph, compile (not part of this version)"
+    )
+    engine.close()
+
+
+def test_a_named_engine_is_taken(checkpoint: Checkpoint) -> None:
+    engine, line = choose_engine("torch", checkpoint)
+    assert engine.name == "torch"
+    assert line == f"engine torch: torch {torch.__version__} on one CPU thread"
+    engine.close()
+
+
+def test_an_unknown_engine_is_refused(checkpoint: Checkpoint) -> None:
+    with pytest.raises(ValueError, match=f"unknown engine 'gpu': choose one of auto, {', '.join(LADDER)}"):
+        choose_engine("gpu", checkpoint)
+
+
+def test_an_engine_not_available_says_why_and_what_is(checkpoint: Checkpoint) -> None:
+    with pytest.raises(EngineUnavailable) as refused:
+        choose_engine("tensorrt", checkpoint)
+    assert str(refused.value) == (
+        "engine not available here: tensorrt (not part of this version); available: onnx, torch"
+    )
+
+
+def test_the_onnx_engine_runs_a_saved_checkpoint_without_torch(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, checkpoint)
+    batch = random_batch(1)
+    np.savez(tmp_path / "batch.npz", **batch)
+    code = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from miar_rt.checkpoint import load_checkpoint; from miar_rt.engines.choose import choose_engine\n"
+        "engine, _ = choose_engine('auto', load_checkpoint(Path(sys.argv[1])))\n"
+        "scores = engine.score(dict(np.load(sys.argv[1] + '/batch.npz')), np.ones((1, 1, 3), np.float32))\n"
+        "np.save(sys.argv[1] + '/logits.npy', scores.logits)\n"
+        "print(sorted({'torch', 'onnx', 'onnxscript'} & set(sys.modules)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(checkpoint_module.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout == "[]\n"
+    expected = OnnxEngine(checkpoint).score(batch, np.ones((1, 1, 3), np.float32))
+    np.testing.assert_array_equal(np.load(tmp_path / "logits.npy"), expected.logits)
+
+
+def test_weights_that_do_not_fit_the_graph_are_one_line(checkpoint: Checkpoint) -> None:
+    for weights in ({**checkpoint.state, "tokens": np.zeros((4, 8), np.float32)}, {}):
+        with pytest.raises(ValueError, match=r"^the graph (and the weights|asks for weights)[^\n]*$"):
+            open_session(checkpoint.graph, weights)
+    with pytest.raises(ValueError, match=r"^the graph and the weights do not fit[^\n]*$"):
+        open_session(WeightlessGraph(b"no graph", ()), {})
+
+
+def test_an_exported_file_stands_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "miar 😀.onnx"
+    export_onnx(checkpoint, path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    batch, presence = random_batch(2), everywhere(2)
+    answers = Scores(*session.run(list(OUTPUTS), {**batch, "presence": presence}))
+    assert largest_difference(answers, OnnxEngine(checkpoint).score(batch, presence)) <= 1e-6
+
+
+def test_graphs_hold_no_weights(checkpoint: Checkpoint) -> None:
+    weights = sum(array.nbytes for array in checkpoint.state.values())
+    assert len(checkpoint.graph.model) < min(weights, 300_000)
+    assert set(checkpoint.graph.weights) <= checkpoint.state.keys()
+    minilm = Path(checkpoint_module.__file__).parent / "features" / "minilm.onnx"
+    assert minilm.stat().st_size < 300_000
