@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from stream.events import TimedWord
 
-SPACE = 6.0
+SPACE = 12.0
 """Pixels between two labels of one row."""
 
 PAUSE = 0.4
-"""Seconds between two words after which an excerpt ends."""
+"""Seconds of silence between two phrases."""
+
+LONGEST = 12
+"""Words of a phrase at most."""
 
 MORE = "…"
 
@@ -41,7 +44,9 @@ def place(
     x_of: Callable[[float], float],
     size_of: Callable[[str], float],
 ) -> Placement:
-    """Put words into rows, each where it was said; where that is too dense, excerpts of what was said.
+    """Put words into rows, each where it was said; or phrases where they begin, where words are too dense for that.
+
+    What there is no room for is left out.
 
     Parameters
     ----------
@@ -52,56 +57,46 @@ def place(
     x_of, size_of
         Pixels from the left edge for a time in seconds; pixels that a text takes.
     """
-    single = _pack(words, rows, width, x_of, size_of, longest=1)
-    return single if single.words == len(words) else _pack(words, rows, width, x_of, size_of, longest=8)
+    single = _pack([[word] for word in words], rows, width, x_of, size_of)
+    return single if single.words == len(words) else _pack(_phrases(words), rows, width, x_of, size_of)
 
 
 def _pack(
-    words: Sequence[TimedWord],
+    phrases: Sequence[Sequence[TimedWord]],
     rows: int,
     width: float,
     x_of: Callable[[float], float],
     size_of: Callable[[str], float],
-    longest: int,
 ) -> Placement:
-    """Greedy: the next label goes into the first row that is free where its first word was said."""
+    """Greedy: each phrase goes into the first row that is free where it begins, or is left out."""
     free = [0.0] * rows
     labels: list[Label] = []
-    ends: list[int] = []
-    starts: list[int] = []
-    i = 0
-    while i < len(words):
-        x = x_of(words[i].t0)
+    shown = 0
+    for phrase in phrases:
+        x = x_of(phrase[0].t0)
         row = next((row for row in range(rows) if free[row] <= x), None)
-        texts = [] if row is None else _fit(_phrase(words[i : i + longest]), width - x, size_of)
-        if row is None or not texts:
-            i += 1
-            continue
-        labels.append(Label(x, row, " ".join(texts)))
-        free[row] = x + size_of(labels[-1].text + MORE) + SPACE
-        starts.append(i)
-        i += len(texts)
-        ends.append(i)
-    shown = sum(ends) - sum(starts)
-    return Placement(_with_omissions(labels, ends, [*starts[1:], len(words)]), shown)
+        texts = [] if row is None else _fit([word.text for word in phrase], width - x, size_of)
+        if row is not None and texts:
+            text = " ".join(texts) + (MORE if len(texts) < len(phrase) else "")
+            labels.append(Label(x, row, text))
+            free[row] = x + size_of(text) + SPACE
+            shown += len(texts)
+    return Placement(labels, shown)
 
 
-def _with_omissions(labels: list[Label], ends: list[int], following: list[int]) -> list[Label]:
-    """Mark labels after which words were left out."""
-    return [
-        replace(label, text=label.text + MORE) if end < then else label
-        for label, end, then in zip(labels, ends, following, strict=False)
-    ]
-
-
-def _phrase(words: Sequence[TimedWord]) -> list[str]:
-    """The words up to the first pause."""
-    pauses = (i + 1 for i, (one, two) in enumerate(pairwise(words)) if two.t0 - one.t1 >= PAUSE)
-    return [word.text for word in words[: next(pauses, len(words))]]
+def _phrases(words: Sequence[TimedWord]) -> list[list[TimedWord]]:
+    """Words between pauses, cut where they go on for long."""
+    phrases = [[words[0]]]
+    for before, word in pairwise(words):
+        if word.t0 - before.t1 >= PAUSE or len(phrases[-1]) == LONGEST:
+            phrases.append([])
+        phrases[-1].append(word)
+    return phrases
 
 
 def _fit(texts: list[str], room: float, size_of: Callable[[str], float]) -> list[str]:
-    """As many of the words, from the first on, as fit into ``room`` pixels."""
-    while texts and size_of(" ".join(texts) + MORE) > room:
-        texts = texts[:-1]
-    return texts
+    """As many of the words, from the first on, as fit into ``room`` pixels with a mark for the rest."""
+    shown = len(texts)
+    while shown and size_of(" ".join(texts[:shown]) + (MORE if shown < len(texts) else "")) > room:
+        shown -= 1
+    return texts[:shown]

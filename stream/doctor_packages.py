@@ -1,0 +1,118 @@
+"""Installed packages judged: releases in range, and pairs known not to work together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from stream.doctor import Check
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+DISTRIBUTION = "miar-live"
+OUR_PACKAGES = ("stream", "miar_rt", "calibration")
+
+_MODULES = {"opencv-contrib-python": "cv2", "opencv-python": "cv2", "protobuf": "google.protobuf"}
+"""Modules that are called otherwise than their distribution."""
+
+
+def installed_versions() -> dict[str, str]:
+    """Release of every installed distribution, by its normalised name."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        # the first one on the path is the one that is imported
+        found.setdefault(normalised(distribution.name), distribution.version)
+    return found
+
+
+def normalised(name: str) -> str:
+    """A distribution's name as PEP 503 compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirements() -> list[Requirement] | None:
+    """What this package needs on this machine without extras; ``None`` when it is not installed as a package."""
+    from packaging.requirements import Requirement
+
+    try:
+        lines = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return None
+    found = [Requirement(line) for line in lines]
+    return [one for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
+def judge(needed: Iterable[Requirement], versions: Mapping[str, str]) -> Iterator[Check]:
+    """A failed check for each requirement that is not met."""
+    for requirement in needed:
+        version = versions.get(normalised(requirement.name))
+        if version is None:
+            yield _broken(requirement, "is not installed")
+        elif not requirement.specifier.contains(version, prereleases=True):
+            yield _broken(requirement, f"is {version}, needed is {requirement.specifier}")
+        elif not _importable(requirement.name):
+            yield _broken(requirement, f"{version} is listed as installed but its module is not there")
+
+
+def _broken(requirement: Requirement, problem: str) -> Check:
+    mend = f"pip install --force-reinstall --no-deps '{requirement.name}{requirement.specifier}'"
+    return Check(f"package {requirement.name}", False, f"{requirement.name} {problem}", mend, essential=True)
+
+
+def _importable(name: str) -> bool:
+    module = _MODULES.get(normalised(name), name.replace("-", "_"))
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False
+
+
+def conflicts(versions: Mapping[str, str]) -> Iterator[Check]:
+    """Pairs of releases that install together and then fail, as far as this project has met them."""
+
+    def major(name: str) -> int:
+        return int(re.match(r"\d*", versions.get(name, "0")).group() or 0)  # type: ignore[union-attr]
+
+    if "mediapipe" in versions and major("numpy") >= 2:
+        yield _conflict("numpy", f"mediapipe fails with numpy {versions['numpy']}", "pip install 'numpy>=1.26,<2'")
+    if "mediapipe" in versions and major("protobuf") >= 5:
+        problem = f"mediapipe fails with protobuf {versions['protobuf']}"
+        yield _conflict("protobuf", problem, "pip install 'protobuf>=4.25.3,<5'")
+    if major("pyarrow") >= 26 and major("numpy") == 1:
+        problem = f"pyarrow {versions['pyarrow']} fails with numpy {versions['numpy']}"
+        yield _conflict("pyarrow", problem, "pip install 'pyarrow<26'")
+    plain, contrib = versions.get("opencv-python"), versions.get("opencv-contrib-python")
+    if plain and contrib and plain != contrib:
+        problem = f"opencv-python is {plain} and opencv-contrib-python {contrib}: they overwrite each other's files"
+        mend = f"pip install --force-reinstall --no-deps opencv-python=={contrib} opencv-contrib-python=={contrib}"
+        yield _conflict("opencv", problem, mend)
+    if "torch-tensorrt" in versions and "torch-tensorrt-rtx" in versions:
+        problem = "torch-tensorrt and torch-tensorrt-rtx install the same module"
+        yield _conflict("tensorrt", problem, "pip uninstall torch-tensorrt-rtx")
+
+
+def _conflict(name: str, problem: str, mend: str) -> Check:
+    return Check(f"conflict: {name}", False, problem, mend, essential=True)
+
+
+def shadows(owners: Mapping[str, Iterable[str]]) -> Iterator[Check]:
+    """Other distributions that install a package of one of our names.
+
+    Parameters
+    ----------
+    owners
+        Distributions by top-level package, as ``importlib.metadata.packages_distributions`` gives them.
+    """
+    for package in OUR_PACKAGES:
+        for other in sorted({name for name in owners.get(package, ()) if normalised(name) != DISTRIBUTION}):
+            yield Check(
+                f"shadowed: {package}",
+                False,
+                f"{other} installs a package called {package} too, over or in front of ours",
+                f"pip uninstall {other} && pip install --force-reinstall --no-deps {DISTRIBUTION}",
+                essential=True,
+            )
