@@ -20,11 +20,12 @@ Group = tuple[int, ...]
 Term = tuple[float, Group, Group]
 
 _UPPER_LID, _LOWER_LID = ((158, 159, 160), (385, 386, 387)), ((144, 145, 153), (373, 374, 380))
-_INNER_CORNER, _OUTER_CORNER = ((133,), (362,)), ((33,), (263,))
-_INNER_BROW, _MID_BROW, _OUTER_BROW = ((55, 107), (285, 336)), ((52, 105), (282, 334)), ((46, 70), (276, 300))
-_CHEEK, _CHEEKBONE = ((50, 205), (280, 425)), ((118, 101), (347, 330))
+_INNER_CORNER, _OUTER_CORNER, _EYE = ((133,), (362,)), ((33,), (263,)), ((33, 133), (263, 362))
+_INNER_BROW, _MID_BROW, _OUTER_BROW = ((55, 107), (285, 336)), ((52, 105), (282, 334)), ((63, 105), (293, 334))
+_CHEEK, _CHEEKBONE, _IRIS = ((50, 205), (280, 425)), ((118, 101), (347, 330)), ((468,), (473,))
 _NOSTRIL, _LIP_CORNER, _UPPER_LIP = ((48, 64), (278, 294)), ((61,), (291,)), ((37, 39), (267, 269))
-_BRIDGE, _NOSE_BASE, _CHIN = (6, 168), (2,), (152,)
+_BRIDGE, _MID_NOSE, _NOSE_BASE, _CHIN = (6, 168), (6, 197), (2,), (152,)
+_LIPS_TOP, _UPPER_INSIDE, _LOWER_INSIDE, _LIPS_BOTTOM = (0,), (13,), (14,), (17,)
 Pair = tuple[Group, Group]
 
 
@@ -39,30 +40,35 @@ def _middle(weight: float, a: Pair, b: Group) -> list[Term]:
 
 
 _MEASURES: dict[str, list[Term]] = {
-    # inner, then outer end of the brow away from the eye
-    "AU01": _both(1.0, _INNER_BROW, _INNER_CORNER),
+    # inner, then outer half of the brow up
+    "AU01": _middle(1.0, _INNER_BROW, _MID_NOSE),
     "AU02": _both(1.0, _OUTER_BROW, _OUTER_CORNER),
-    # brows together and down
-    "AU04": [(-1.0, *_INNER_BROW), *_both(-0.5, _INNER_BROW, _INNER_CORNER), *_both(-0.5, _MID_BROW, _LOWER_LID)],
-    # upper lid towards the brow
-    "AU05": [*_both(1.0, _UPPER_LID, _LOWER_LID), *_both(-0.5, _UPPER_LID, _MID_BROW)],
-    # cheek towards the lower lid; lower lid towards the upper one, the brow being where it is
+    # brows down and together
+    "AU04": [*_both(-0.5, _INNER_BROW, _INNER_CORNER), *_both(-0.5, _MID_BROW, _EYE), (-0.25, *_INNER_BROW)],
+    # upper lid away from the iris
+    "AU05": _both(1.0, _UPPER_LID, _IRIS),
+    # cheek towards the eye; lower lid up and the eye narrow
     "AU06": [*_both(-1.0, _CHEEK, _OUTER_CORNER), *_both(-0.5, _CHEEKBONE, _LOWER_LID)],
-    "AU07": [*_both(-1.0, _UPPER_LID, _LOWER_LID), *_both(-0.5, _LOWER_LID, _CHEEKBONE)],
-    # nostrils, then upper lip towards the bridge of the nose
-    "AU09": _middle(-1.0, _NOSTRIL, _BRIDGE),
-    "AU10": _middle(-1.0, _UPPER_LIP, _NOSE_BASE),
-    # lip corners up and out; drawn in and back; down
-    "AU12": [*_both(-1.0, _LIP_CORNER, _OUTER_CORNER), (0.5, *_LIP_CORNER)],
-    "AU14": [(1.0, *_LIP_CORNER), (-1.0, (0,), (17,))],
-    "AU15": [*_both(1.0, _LIP_CORNER, _OUTER_CORNER), *_middle(-0.5, _LIP_CORNER, _CHIN)],
+    "AU07": [*_both(-1.0, _LOWER_LID, _EYE), *_both(-0.3, _UPPER_LID, _LOWER_LID)],
+    # nostrils up and wide; upper lip up more than the corners of the mouth
+    "AU09": [*_both(-1.0, _NOSTRIL, _INNER_CORNER), (1.0, *_NOSTRIL)],
+    "AU10": [*_middle(-1.0, _UPPER_LIP, _BRIDGE), *_middle(0.5, _LIP_CORNER, _BRIDGE)],
+    # corners of the mouth up and apart; apart with the lips flat; down below the middle of the mouth
+    "AU12": [*_both(-1.0, _LIP_CORNER, _OUTER_CORNER), (1.0, *_LIP_CORNER)],
+    "AU14": [(1.0, *_LIP_CORNER), (-1.0, _LIPS_TOP, _LIPS_BOTTOM)],
+    "AU15": [*_middle(1.0, _LIP_CORNER, _BRIDGE), (-1.0, (*_LIPS_TOP, *_LIPS_BOTTOM), _BRIDGE)],
     # lower lip pushed up by the chin
-    "AU17": [(-1.0, (17,), _NOSE_BASE), (0.5, (17,), _CHIN)],
-    "AU20": [(1.0, *_LIP_CORNER)],
-    # red of the lips narrow
-    "AU23": [(-1.0, (0,), (13,)), (-1.0, (14,), (17,))],
-    "AU25": [(1.0, (13,), (14,))],
-    "AU26": [(1.0, _NOSE_BASE, _CHIN)],
+    "AU17": [(1.0, _LIPS_BOTTOM, _CHIN), (-0.5, _LIPS_BOTTOM, _NOSE_BASE)],
+    # corners of the mouth apart without going up
+    "AU20": [(1.0, *_LIP_CORNER), *_both(0.5, _LIP_CORNER, _EYE)],
+    # red of the lips narrow, mouth shut
+    "AU23": [
+        (-1.0, _LIPS_TOP, _UPPER_INSIDE),
+        (-1.0, _LOWER_INSIDE, _LIPS_BOTTOM),
+        (-0.5, _UPPER_INSIDE, _LOWER_INSIDE),
+    ],
+    "AU25": [(1.0, _UPPER_INSIDE, _LOWER_INSIDE)],
+    "AU26": [(1.0, _BRIDGE, _CHIN)],
     "AU45": _both(-1.0, _UPPER_LID, _LOWER_LID),
 }
 
