@@ -101,6 +101,7 @@ def run_live(options: LiveOptions) -> None:
         server = _serve(options, scorer, devices.named, held)
         view = held.enter_context(make_view(options.json))
         _warm_up(devices)
+        clock.restart()
         devices.open()
         listening = _listening_to(options, devices, recogniser)
         session = Session(scorer, encoder, SessionConfig(rate=config.rate, listening_to=listening))

@@ -15,6 +15,10 @@ class CaptureClock:
     """Seconds since the session's start; never steps, whatever happens to the wall clock."""
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Let the session start now; only before anything was stamped."""
         self._start = time.monotonic()
         self._unix_start = time.time()
 
