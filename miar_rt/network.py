@@ -192,10 +192,10 @@ class InteractionLayer(nn.Module):
         return tokens + read
 
     def interact(self, tokens: Tensor, keys: Tensor, others: Tensor, among: Tensor) -> Tensor:
-        """Let tokens ``[B, P*4, d]`` read the other sequences, and the fused ones the tokens of their pattern."""
+        """Let tokens ``[B, P*4, d]`` read the other sequences, and each other under ``among [B*P, 4, 4]``."""
         tokens = tokens + self.dropout(self.others(self.norms[1](tokens), keys, others))
-        normed = self.norms[2](tokens)
-        tokens = tokens + self.dropout(self.among(normed, normed, among))
+        normed = self.norms[2](tokens).reshape(-1, TOKENS, tokens.shape[-1])
+        tokens = tokens + self.dropout(self.among(normed, normed, among)).reshape(tokens.shape)
         out: Tensor = tokens + self.dropout(self.feedforward(tokens))
         return out
 
@@ -215,6 +215,7 @@ class Miar(nn.Module):
 
     own: Tensor
     others: Tensor
+    itself: Tensor
 
     def __init__(self, config: MiarConfig | None = None, spec: InputSpec = SPEC) -> None:
         super().__init__()
@@ -250,6 +251,7 @@ class Miar(nn.Module):
         self.unimodal_sentiment = nn.ModuleList(nn.Linear(width, 1) for _ in MODALITIES)
         self.register_buffer("own", own_matrix(), persistent=False)
         self.register_buffer("others", others_matrix(), persistent=False)
+        self.register_buffer("itself", torch.eye(TOKENS), persistent=False)
 
     def forward(  # noqa: PLR0913, PLR0917 - the inputs are the exported graph's, by name
         self,
@@ -308,14 +310,9 @@ class Miar(nn.Module):
         return tokens.reshape(batch, patterns, TOKENS, -1)
 
     def _among(self, presence: Tensor) -> Tensor:
-        """Bias ``[B, P*4, P*4]``: a modality's token reads itself, the fused one all present ones and itself."""
-        batch, patterns, _ = presence.shape
-        itself = torch.eye(TOKENS, dtype=presence.dtype, device=presence.device)
-        fused_row = nn.functional.pad(presence, (0, 1)).unsqueeze(2) * itself[3].reshape(1, 1, TOKENS, 1)
-        block = torch.clamp(itself + fused_row, max=1.0)
-        same = torch.eye(patterns, dtype=presence.dtype, device=presence.device)
-        full = block.unsqueeze(3) * same.reshape(1, patterns, 1, patterns, 1)
-        return _bias(full.reshape(batch, patterns * TOKENS, patterns * TOKENS))
+        """Bias ``[B*P, 4, 4]``: a modality's token reads itself, the fused one all present ones and itself."""
+        fused_row = nn.functional.pad(presence.flatten(0, 1), (0, 1)).unsqueeze(1) * self.itself[3].unsqueeze(1)
+        return _bias(torch.clamp(self.itself + fused_row, max=1.0))
 
     def _answer(self, tokens: Tensor, unimodal: Tensor, presence: Tensor) -> Outputs:
         normed = self.norm(tokens)
