@@ -31,7 +31,7 @@ find_python() {
         PYTHON=$venv/bin/python
         return
     fi
-    for PYTHON in python3 python3.12 python3.11 python3.10 /usr/bin/python3; do
+    for PYTHON in python3 python3.12 python3.11 python3.10; do
         usable "$PYTHON" && return
     done
     found=$(version_of python3 || true)
@@ -103,7 +103,11 @@ install_system_packages() {
 # ---- the environment
 
 make_venv() {
-    [ -x $venv/bin/python ] && usable $venv/bin/python && return
+    if [ -x $venv/bin/python ] && usable $venv/bin/python; then
+        [ "$(version_of "$PYTHON")" = "$(version_of $venv/bin/python)" ] ||
+            say "keeping $venv, which has Python $(version_of $venv/bin/python); to change it: make clean first"
+        return
+    fi
     rm -rf $venv
     if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
         package=python$(version_of "$PYTHON")-venv
@@ -162,8 +166,8 @@ install_packages() {
 
 started=$(date +%s)
 find_python
-constraints=constraints/py$(version_of "$PYTHON" | tr -d .).txt
 make_venv
+constraints=constraints/py$(version_of $venv/bin/python | tr -d .).txt
 install_system_packages
 install_torch
 install_packages
