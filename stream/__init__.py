@@ -1,1 +1,26 @@
-"""Everything that moves in real time."""
+"""Everything that moves in real time. ``stream.Session`` is the part that other programs embed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stream.events import Result, Transcript
+    from stream.session import Session, SessionConfig
+
+__all__ = ["Result", "Session", "SessionConfig", "Transcript"]
+
+_HOMES = {
+    "Result": "stream.events",
+    "Session": "stream.session",
+    "SessionConfig": "stream.session",
+    "Transcript": "stream.events",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # who uses one module of this package should not pay for the imports of the session
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
