@@ -17,6 +17,7 @@ from stream.serving import protocol
 
 CONGESTED_BYTES = 64 * 1024
 """A client with more than this unsent is passed by; with the kernel's part it bounds a client's memory."""
+CATCH_UP_SECONDS = 0.05
 GIVE_UP_SECONDS = 30.0
 """A client congested for so long is disconnected."""
 
@@ -124,9 +125,9 @@ class Fanout:
         listener.held = None
         self._holders.discard(listener)
         if listener.connection.max_rate is not None:
-            # never two intervals behind: the mean stays below the limit without waiting for missed beats
+            # a little late is made up for, so that the mean comes near the limit and stays below it
             interval = 1.0 / listener.connection.max_rate
-            listener.next_due = max(listener.next_due + interval, now)
+            listener.next_due = max(listener.next_due, now - min(interval / 2.0, CATCH_UP_SECONDS)) + interval
 
     def _lose(self, listener: Listener, cause: str) -> None:
         listener.lost += 1

@@ -41,6 +41,7 @@ QUEUE_EVENTS = 256
 FLUSH_SECONDS = 0.02
 SWEEP_SECONDS = 1.0
 STOP_SECONDS = 0.6
+SPARE_CONNECTIONS = 16
 MAX_MESSAGE_BYTES = 16 * 1024
 KERNEL_BUFFER_BYTES = 128 * 1024
 
@@ -56,7 +57,7 @@ class Options:
     Attributes
     ----------
     max_clients
-        Open connections at once; more are turned away with HTTP 503.
+        Open connections at once; a few more are told so by HTTP 503, the rest are cut off.
     identify_seconds
         Time for the opening handshake, and again from there to ``identify``.
     hosts, origins
@@ -143,6 +144,15 @@ class Server:
         """Messages that somebody did not get, by cause."""
         return dict(self._metrics.dropped)
 
+    @property
+    def open_connections(self) -> int:
+        """Connections of any kind that are open now."""
+        return len(self._connected)
+
+    def unsent_bytes(self) -> list[int]:
+        """For each client, what waits in this process to be sent to it."""
+        return [one.socket.transport.get_write_buffer_size() for one in list(self._fanout.listeners)]
+
     def __enter__(self) -> Server:
         self.start()
         return self
@@ -214,7 +224,7 @@ class Server:
             connected.transport.abort()
 
     def _new_socket(self, *arguments: Any, **options: Any) -> _Socket:
-        return _Socket(self._connected, self._options.max_clients, *arguments, **options)
+        return _Socket(self._connected, self._options.max_clients + SPARE_CONNECTIONS, *arguments, **options)
 
     def _process_request(self, _: ServerConnection, request: HttpRequest) -> Response | None:
         hosts = request.headers.get_all("Host")
@@ -222,6 +232,8 @@ class Server:
             return _respond(Page(421, b"not a name of this server\n"), "localhost")
         if not self._doors.origin_allowed(request.headers.get_all("Origin"), hosts[0]):
             return _respond(Page(403, b"this origin is not on the list\n"), hosts[0])
+        if len(self._connected) > self._options.max_clients:
+            return _respond(Page(503, b"too many connections\n"), hosts[0])
         if "websocket" not in request.headers.get("Upgrade", "").lower():
             method = getattr(request, "method", "GET")
             authorization = " ".join(request.headers.get_all("Authorization"))
@@ -340,9 +352,11 @@ class _Socket(ServerConnection):
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise ServerError(f"port {port} is outside 0-65535; choose another with --port")
     try:
         family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:
         raise ServerError(f"cannot listen on {host!r}: {error}") from error
     listening = socket.socket(family, kind, number)
     try:
@@ -351,9 +365,9 @@ def _bind(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
         listening.bind(address)
         listening.listen(128)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listening.close()
-        reason = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be had: {error}"
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had: {error}"
         raise ServerError(f"port {port} on {host} {reason}; choose another with --port") from error
     return listening
 

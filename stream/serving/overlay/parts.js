@@ -22,6 +22,7 @@ export const byId = (id) => document.getElementById(id);
 
 export function ageText(milliseconds) {
   if (milliseconds === null || milliseconds === undefined) return "–";
+  if (milliseconds < 9.95) return `${milliseconds.toFixed(1)} ms`;
   if (milliseconds < 995) return `${Math.round(milliseconds)} ms`;
   return `${(milliseconds / 1000).toFixed(1)} s`;
 }
