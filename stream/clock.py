@@ -48,7 +48,7 @@ class AudioTimeline:
 
     The count is exact but knows neither the clock drift of the device nor lost samples. A device's own
     statements ("this block was captured at ...") know both but jitter, nearly always to the late side, as
-    callbacks are delayed and never early. So the smallest excess of stated over counted time in the last second
+    callbacks are delayed and never early. So the smallest excess of stated over counted time in the last seconds
     is what is believed: small ones are slewed away, large ones are samples that were lost.
 
     Parameters
@@ -64,7 +64,7 @@ class AudioTimeline:
         Greatest correction as a fraction of time passed.
     """
 
-    def __init__(self, rate: int, gap: float = 0.06, settle: float = 1.0, slew: float = 0.005) -> None:
+    def __init__(self, rate: int, gap: float = 0.08, settle: float = 2.0, slew: float = 0.005) -> None:
         self._rate = rate
         self._gap = gap
         self._settle = settle

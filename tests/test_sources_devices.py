@@ -272,11 +272,11 @@ def test_camera_images_become_small_rgb() -> None:
 
 @pytest.mark.parametrize(
     ("captured", "current", "age"),
-    [(100.0, 100.03, 0.03), (0.0, 100.0, None), (100.0, 100.0, None), (101.0, 100.0, None), (5.0, 100.0, None)],
+    [(100.0, 100.03, 0.03), (0.0, 100.0, None), (100.0, 100.0, None), (101.0, 100.0, None), (99.5, 100.0, None)],
 )
 def test_adc_time_is_believed_only_where_it_can_be(captured: float, current: float, age: float | None) -> None:
     times = {"input_buffer_adc_time": captured, "current_time": current}
-    assert adc_age(times, 0.02) == pytest.approx(age) if age else adc_age(times, 0.02) is None
+    assert adc_age(times, 0.02, 0.04) == pytest.approx(age) if age else adc_age(times, 0.02, 0.04) is None
 
 
 @pytest.fixture

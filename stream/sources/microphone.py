@@ -28,7 +28,8 @@ from stream.sources.mailboxes import SoundQueue
 from stream.sources.resample import MonoResampler
 
 BLOCK_SECONDS = 0.02
-_ADC_TIME = "device's ADC time"
+_ADC_TIME = "callback time less age by the device's ADC time"
+_ADC_SLACK = 0.1
 _LATENCY = "callback time less reported latency"
 
 
@@ -55,8 +56,9 @@ class Microphone:
         Number, identifier, name or a part of one (see ``discover_microphones``); ``None`` for the system's
         default.
     clock
-        What its sound is stamped on: samples are counted, from and towards the device's ADC time where that is
-        believable, else the time of the callback less the latency that PortAudio reports.
+        What its sound is stamped on: samples are counted and held to the times of the callbacks, less the age
+        that the device's ADC time gives the first block where that is believable, else less the latency that
+        PortAudio reports.
 
     Raises
     ------
@@ -143,7 +145,8 @@ class Microphone:
 
         def captured(data: bytes, _: int, times: dict[str, float], status: int) -> tuple[None, int]:
             self._last_block = self._clock.now()
-            self.time_base = capture.take(data, times, bool(status & pyaudio.paInputOverflow))
+            capture.take(data, times, bool(status & pyaudio.paInputOverflow))
+            self.time_base = capture.time_base
             return None, pyaudio.paContinue
 
         self._last_block = self._clock.now() + OPEN_SECONDS - SILENT_DEVICE_SECONDS
@@ -167,6 +170,8 @@ class _Capture:
 
     def __init__(self, clock: CaptureClock, queue: SoundQueue, rate: int, channels: int) -> None:
         self.latency = 0.0
+        self.time_base = _LATENCY
+        self._age: float | None = None
         self._clock = clock
         self._queue = queue
         self._rate = rate
@@ -174,12 +179,20 @@ class _Capture:
         self._timeline = AudioTimeline(rate)
         self._resampler = MonoResampler(rate)
 
-    def take(self, data: bytes, times: dict[str, float], overflow: bool) -> str:
-        """Stamp, convert and queue one block; tells the time base it used."""
+    def take(self, data: bytes, times: dict[str, float], overflow: bool) -> None:
+        """Stamp, convert and queue one block.
+
+        How old a block is at its callback is settled by the first one: on some hosts later ADC times wander by
+        half a second while sound comes without a break.
+        """
         now = self._clock.now()
         samples = np.frombuffer(data, np.int16).reshape(-1, self._channels)
-        age = adc_age(times, len(samples) / self._rate)
-        stated = now - (max(self.latency, len(samples) / self._rate) if age is None else age)
+        if self._age is None:
+            duration = len(samples) / self._rate
+            adc = adc_age(times, duration, self.latency)
+            self.time_base = _LATENCY if adc is None else _ADC_TIME
+            self._age = max(self.latency, duration) if adc is None else adc
+        stated = now - self._age
         placed = self._timeline.place(len(samples), stated, overflow)
         if placed.missing:
             self._put(placed.t - placed.missing - self._resampler.pending, self._resampler.flush())
@@ -187,22 +200,21 @@ class _Capture:
             self._queue.put(SignalGap("audio", placed.t - placed.missing, placed.t, cause))
         t = placed.t - self._resampler.pending
         self._put(t, self._resampler.push(samples))
-        return _LATENCY if age is None else _ADC_TIME
 
     def _put(self, t: float, samples: NDArray[np.int16]) -> None:
         if len(samples):
             self._queue.put(AudioChunk(t, samples))
 
 
-def adc_age(times: dict[str, float], duration: float) -> float | None:
+def adc_age(times: dict[str, float], duration: float, latency: float) -> float | None:
     """Seconds from the capture of a block's first sample to its callback, by PortAudio's ``times``.
 
-    ``None`` where that is not to be believed: several hosts report zero, the future, or a time at which the block
-    cannot have been complete (PortAudio's issues 121, 135, 149, 531).
+    ``None`` where that is not to be believed: several hosts report zero, the future, a time at which the block
+    cannot have been complete (PortAudio's issues 121, 135, 149, 531), or one far from the latency they report.
     """
     captured = times.get("input_buffer_adc_time", 0.0)
     age = times.get("current_time", 0.0) - captured
-    return age if captured > 0.0 and 0.5 * duration <= age <= 1.0 else None
+    return age if captured > 0.0 and 0.5 * duration <= age <= latency + _ADC_SLACK else None
 
 
 def _channel_choices(most: int) -> list[int]:
