@@ -15,7 +15,7 @@ MEL_BANDS = 80
 
 
 def build_random_whisper(folder: Path, sure: bool) -> Path:
-    """Write a one-layer multilingual Whisper into ``folder``; ``sure`` makes it believe the nonsense it writes."""
+    """Write a one-layer Whisper into ``folder``; ``sure`` makes it believe the nonsense it writes."""
     folder.mkdir(parents=True, exist_ok=True)
     spec = _spec(32, np.random.default_rng(0))
     spec.decoder.projection.weight *= 20.0 if sure else 1.0

@@ -15,18 +15,19 @@ from stream.asr.utterances import SAMPLE_RATE, Piece, UtteranceCutter
 
 _FRAME_S = 0.01
 _STEP_S = 0.2
-_SETTLE_S = 1.2
-_LONGEST_S = 10.0
-_TAIL_S = 0.5
-_EARLY_CONFIDENCE = 0.7
+_STRETCH_S = 2.4
+_NEW_S = 1.0
+_TAIL_S = 0.4
+_CONTEXT_WORDS = 2
+_PARTIAL_CONFIDENCE = 0.5
 
 
 class SphinxRecogniser:
     """Streaming pocketsphinx with the US English model of its own wheel.
 
-    While an utterance runs its words come from the first, lexicon-tree pass and are committed once two successive
-    hypotheses agree and the word has settled; at the end of the utterance the second pass and the best-path
-    search correct whatever is not committed yet. Utterances are cut at about 10 s.
+    Partial words come from the decoder's first, lexicon-tree pass. That pass agrees with itself on its mistakes, so
+    words are committed from the second pass and the best-path search alone, which need the decoder's utterance to
+    end: it is ended every few seconds, and the last words are given to the next one again, as context.
 
     Raises
     ------
@@ -41,11 +42,12 @@ class SphinxRecogniser:
     def __init__(self) -> None:
         self._decoder = _load_decoder()
         self._cutter = UtteranceCutter()
-        self._agreement = LocalAgreement(_SETTLE_S)
+        self._agreement = LocalAgreement(settle_s=math.inf)
         self._pending: list[WordsUpdate] = []
         self._sound: list[NDArray[np.int16]] = []
         self._t0 = 0.0
         self._heard = 0
+        self._next_cut = 0
         self._next_step = 0.0
         self._partial: tuple[Word, ...] = ()
         self._said_something = False
@@ -81,7 +83,7 @@ class SphinxRecogniser:
         self._decode(piece.samples)
         if piece.last:
             self._end()
-        elif self._heard / SAMPLE_RATE >= _LONGEST_S:
+        elif self._heard >= self._next_cut:
             self._cut()
         elif self._heard / SAMPLE_RATE >= self._next_step:
             self._next_step += _STEP_S
@@ -92,7 +94,8 @@ class SphinxRecogniser:
         return self._t0 + self._heard / SAMPLE_RATE
 
     def _start(self, t: float) -> None:
-        self._t0, self._heard, self._next_step, self._sound = t, 0, _STEP_S, []
+        self._t0, self._heard, self._sound = t, 0, []
+        self._next_step, self._next_cut = _STEP_S, round(_STRETCH_S * SAMPLE_RATE)
         self._decoder.start_utt()
 
     def _decode(self, samples: NDArray[np.int16]) -> None:
@@ -107,17 +110,17 @@ class SphinxRecogniser:
         self._sound = []
 
     def _cut(self) -> None:
-        """Commit a long utterance up to its last safe word and go on with the sound after it."""
+        """Commit what the second pass makes of the sound so far, but for its tail, and go on."""
         self._decoder.end_utt()
         now = self._now
         words = [word for word in self._words(final=True) if word.t1 <= now - _TAIL_S]
         committed = self._agreement.finish(words)
-        sound, first = np.concatenate(self._sound), self._heard
-        if words:
-            first = max(0, round((words[-1].t1 - self._t0) * SAMPLE_RATE))
+        sound = np.concatenate(self._sound)
+        first = round((_resume_at(words, now) - self._t0) * SAMPLE_RATE)
         self._start(self._t0 + first / SAMPLE_RATE)
         self._decode(sound[first:])
         self._next_step += self._heard / SAMPLE_RATE
+        self._next_cut = max(self._next_cut, self._heard + round(_NEW_S * SAMPLE_RATE))
         self._tell(committed, self._agreement.update(now, self._words())[1])
 
     def _tell(self, committed: tuple[Word, ...], partial: tuple[Word, ...], end: bool = False) -> None:
@@ -138,11 +141,18 @@ class SphinxRecogniser:
                 self._t0 + (segment.end_frame + 1) * _FRAME_S,
                 segment.word.split("(")[0],
                 final,
-                _confidence(segment.prob) if final else _EARLY_CONFIDENCE,
+                _confidence(segment.prob) if final else _PARTIAL_CONFIDENCE,
             )
             for segment in self._decoder.seg()
             if segment.word[0] not in "<["
         ]
+
+
+def _resume_at(words: list[Word], now: float) -> float:
+    """Where decoding goes on: at a word's edge, some committed words back if that leaves others behind."""
+    if not words:
+        return now
+    return words[-_CONTEXT_WORDS].t0 if len(words) > _CONTEXT_WORDS else words[-1].t1
 
 
 def _texts(words: tuple[Word, ...]) -> list[str]:

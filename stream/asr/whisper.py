@@ -165,6 +165,7 @@ class WhisperRecogniser:
         self._new = 0.0
         if end:
             self._tell(self._agreement.finish(words), (), end=True)
+            self._prompt = _prompt(self._prompt, self._committed)
             self._begin(self._now)
             return
         self._tell(*self._agreement.update(self._now, words), end=False)
@@ -184,7 +185,6 @@ class WhisperRecogniser:
         changed = partial != self._partial
         self._said_something |= bool(committed)
         self._committed += committed
-        self._prompt = _prompt(self._prompt, committed)
         speech_final = end and self._said_something
         if committed or changed or speech_final:
             self._pending.append(
@@ -204,6 +204,8 @@ class WhisperRecogniser:
         self._sound = [np.concatenate(self._sound)[cut:]]
         self._t0 += cut / SAMPLE_RATE
         self._speech = [span for span in self._speech if span[1] > self._t0]
+        # only words whose sound is gone: a prompt that holds what the buffer says makes Whisper skip or repeat it
+        self._prompt = _prompt(self._prompt, [word for word in self._committed if word.t1 <= self._t0])
         self._committed = [word for word in self._committed if word.t1 > self._t0]
 
 
@@ -223,7 +225,7 @@ def _joined(spans: list[Span]) -> list[Span]:
     return joined
 
 
-def _prompt(before: str, committed: tuple[Word, ...]) -> str:
+def _prompt(before: str, committed: list[Word]) -> str:
     """The end of what has been committed, from a word's beginning on."""
     text = " ".join([before, *(word.text for word in committed)]).strip()
     if len(text) <= _PROMPT_CHARACTERS:
