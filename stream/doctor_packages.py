@@ -64,7 +64,8 @@ def _broken(requirement: Requirement, problem: str) -> Check:
 
 
 def _importable(name: str) -> bool:
-    module = _MODULES.get(normalised(name), name.replace("-", "_"))
+    plain = normalised(name)
+    module = _MODULES.get(plain, plain.replace("-", "_"))
     try:
         return find_spec(module) is not None
     except ImportError:

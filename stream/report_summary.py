@@ -139,10 +139,13 @@ def _transcript(words: Sequence[TimedWord], last: Result | None) -> dict[str, An
     return {
         "text": " ".join(word.text for word in words),
         "asr": last.transcript.asr if last else None,
-        "words": [
-            {"text": word.text, "t0": word.t0, "t1": word.t1, "confidence": word.confidence} for word in words
-        ],
+        "words": [_word(word) for word in words],
     }
+
+
+def _word(word: TimedWord) -> dict[str, Any]:
+    t0, t1, confidence = (round(value, DECIMALS) for value in (word.t0, word.t1, word.confidence))
+    return {"text": word.text, "t0": t0, "t1": t1, "confidence": confidence}
 
 
 def _notice(status: Status) -> dict[str, Any]:

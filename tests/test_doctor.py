@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from random_checkpoint import random_checkpoint
+
+from miar_rt.checkpoint import save_checkpoint
+from stream import doctor
+from stream.doctor import Check, Examiner, as_document, as_table, examine
+from stream.doctor_checks import EXAMINERS
+from stream.doctor_packages import conflicts, installed_versions, judge, shadows
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def finds(*checks: Check, essential: bool = False) -> Examiner:
+    return Examiner("fixed", essential, lambda: checks)
+
+
+def breaks(error: BaseException, essential: bool = True) -> Examiner:
+    def find() -> Iterator[Check]:
+        yield Check("first half", True, "fine")
+        raise error
+
+    return Examiner("broken", essential, find)
+
+
+# ---- whatever happens, there is an answer
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("two\n  lines"), OSError(5, "disk"), SystemExit("gone"), MemoryError()]
+)
+def test_a_check_that_raises_is_one_failed_line(error: BaseException) -> None:
+    (check,) = examine([breaks(error)])
+    assert (check.name, check.ok, check.essential) == ("broken", False, True)
+    assert check.detail.startswith(f"the check failed: {type(error).__name__}")
+    assert "\n" not in check.detail
+
+
+def test_a_check_that_raises_does_not_stop_the_others() -> None:
+    after = Check("after", True, "here")
+    checks = examine([breaks(RuntimeError("no"), essential=False), finds(after)])
+    assert [check.ok for check in checks] == [False, True]
+    assert not checks[0].essential
+
+
+def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PATIENCE", 0.05)
+
+    def hang() -> Iterator[Check]:
+        time.sleep(2.0)
+        yield Check("late", True, "late")
+
+    (check,) = examine([Examiner("slow", True, hang)])
+    assert (check.name, check.ok, check.essential) == ("slow", False, True)
+
+
+def test_an_interrupt_is_not_swallowed() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        examine([breaks(KeyboardInterrupt())])
+
+
+def test_nothing_is_fetched_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    seen: list[str | None] = []
+
+    def look() -> list[Check]:
+        seen.append(os.environ.get("HF_HUB_OFFLINE"))
+        return []
+
+    examine([Examiner("look", False, look)])
+    assert seen == ["1"]
+    assert "HF_HUB_OFFLINE" not in os.environ
+
+
+# ---- what is shown
+
+CHECKS = [
+    Check("fine", True, "all is [bold]well[/bold]", essential=True),
+    Check("known", None, "worth knowing"),
+    Check("absent", False, "not here", "pip install it"),
+    Check("broken", False, "does not load", "pip install --force-reinstall it", essential=True),
+]
+
+
+def test_json_says_it_all() -> None:
+    document = json.loads(as_document(CHECKS, able=False))
+    assert document["ok"] is False
+    assert document["checks"][2] == {
+        "name": "absent", "ok": False, "detail": "not here", "mend": "pip install it", "essential": False,
+    }  # fmt: skip
+
+
+def test_table_says_what_mends_and_whether_the_main_job_runs() -> None:
+    table = as_table(CHECKS, able=False)
+    assert "all is [bold]well[/bold]" in table
+    assert "-> pip install it" in table
+    assert "FAILED" in table
+    assert table.endswith("cannot be scored here until what FAILED is mended.")
+    assert as_table(CHECKS[:3], able=True).endswith("can be scored here; 1 thing is missing.")
+
+
+@pytest.mark.parametrize(("checks", "able"), [(CHECKS[:3], True), (CHECKS, False)])
+def test_only_essential_failures_decide(
+    checks: list[Check], able: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("stream.doctor_checks.EXAMINERS", [finds(*checks)])
+    assert doctor.run_doctor(True) is able
+    assert json.loads(capsys.readouterr().out)["ok"] is able
+
+
+# ---- packages
+
+GOOD = {
+    "numpy": "1.26.4", "mediapipe": "0.10.21", "protobuf": "4.25.9", "pyarrow": "25.0.1",
+    "opencv-python": "4.11.0.86", "opencv-contrib-python": "4.11.0.86",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "mend"),
+    [
+        ({"numpy": "2.1.0"}, "numpy", "pip install 'numpy>=1.26,<2'"),
+        ({"protobuf": "5.29.0"}, "protobuf", "pip install 'protobuf>=4.25.3,<5'"),
+        ({"pyarrow": "26.0.0"}, "pyarrow", "pip install 'pyarrow<26'"),
+        ({"opencv-python": "4.10.0.84"}, "opencv", "opencv-python==4.11.0.86"),
+        ({"torch-tensorrt": "2.13.0", "torch-tensorrt-rtx": "2.13.0"}, "tensorrt", "pip uninstall"),
+    ],
+)
+def test_known_conflicts_are_named(changed: dict[str, str], name: str, mend: str) -> None:
+    assert list(conflicts(GOOD)) == []
+    (check,) = conflicts(GOOD | changed)
+    assert (check.name, check.ok, check.essential) == (f"conflict: {name}", False, True)
+    assert check.mend is not None
+    assert mend in check.mend
+
+
+def test_pyarrow_26_is_fine_where_numpy_is_2() -> None:
+    assert list(conflicts({"numpy": "2.2.0", "pyarrow": "26.0.0"})) == []
+
+
+def test_requirements_are_compared_with_what_is_installed() -> None:
+    needed = [Requirement(line) for line in ("numpy>=1.26,<2", "no-such-thing>=1", "Rich>=13", "msgspec>=999")]
+    versions = installed_versions()
+    found = list(judge(needed, versions))
+    assert [check.name for check in found] == ["package no-such-thing", "package msgspec"]
+    assert "is not installed" in found[0].detail
+    assert found[1].detail == f"msgspec is {versions['msgspec']}, needed is >=999"
+    assert found[1].mend == "pip install --force-reinstall --no-deps 'msgspec>=999'"
+
+
+def test_listed_but_deleted_is_noticed() -> None:
+    (check,) = judge([Requirement("no-such-thing")], {"no-such-thing": "1.0"})
+    assert "its module is not there" in check.detail
+
+
+def test_a_local_or_pre_release_build_of_torch_is_in_range() -> None:
+    assert list(judge([Requirement("torch>=2.3")], {"torch": "2.13.0+cpu"})) == []
+    assert list(judge([Requirement("torch>=2.3")], {"torch": "2.5.0a0+872d972e41.nv24.08"})) == []
+
+
+def test_another_package_called_stream_is_noticed() -> None:
+    assert list(shadows({"stream": ["miar-live", "Miar_Live"], "numpy": ["numpy"]})) == []
+    (check,) = shadows({"stream": ["miar-live", "stream.py"]})
+    assert (check.name, check.essential) == ("shadowed: stream", True)
+    assert check.mend == "pip uninstall stream.py && pip install --force-reinstall --no-deps miar-live"
+
+
+# ---- this machine
+
+WORKS_WHERE_TESTS_RUN = {"Python", "system libraries", "face", "voice", "voice activity", "words: pocketsphinx"}
+
+
+@pytest.fixture(scope="module")
+def here() -> list[Check]:
+    return examine()
+
+
+def test_real_checks_find_what_the_tests_need(here: list[Check]) -> None:
+    found = {check.name: check for check in here}
+    assert {name: found[name].ok for name in WORKS_WHERE_TESTS_RUN} == dict.fromkeys(WORKS_WHERE_TESTS_RUN, True)
+    assert not [check for check in here if check.name.startswith(("conflict", "shadowed", "package "))]
+
+
+def test_no_real_check_breaks(here: list[Check]) -> None:
+    assert not [check for check in here if check.detail.startswith(("the check failed", "no answer"))]
+    assert {examiner.name for examiner in EXAMINERS} - {"packages"} <= {check.name for check in here}
+
+
+def test_every_failure_names_what_mends_it(here: list[Check]) -> None:
+    assert not [check for check in here if check.ok is False and not check.mend]
+    assert not [check for check in here if "\n" in check.detail]
+
+
+def examined(name: str) -> list[Check]:
+    return examine([examiner for examiner in EXAMINERS if examiner.name == name])
+
+
+def test_a_checkpoint_is_loaded_and_its_engine_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path, replace(random_checkpoint(), corpora={"ravdess": {"clips": 960}}))
+    monkeypatch.setattr("miar_rt.checkpoint.DEFAULT", tmp_path)
+    checkpoint, licence, engine = examined("checkpoint")
+    assert (checkpoint.ok, checkpoint.detail) == (True, "random-1 loads; trained on ravdess")
+    assert "CC BY-NC-SA" in licence.detail
+    assert (engine.ok, engine.essential) == (True, True)
+    assert engine.detail.startswith("available: ")
+    assert "onnx" in engine.detail
+
+
+def test_without_a_checkpoint_media_cannot_be_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miar_rt.checkpoint.DEFAULT", tmp_path)
+    (check,) = examined("checkpoint")
+    assert (check.ok, check.essential) == (False, True)
+    assert check.mend == "pip install --force-reinstall --no-deps miar-live"
+
+
+def test_a_port_in_use_is_said_and_another_offered() -> None:
+    with socket.socket() as taken:
+        try:
+            taken.bind(("127.0.0.1", 8765))
+        except OSError:
+            pytest.skip("port 8765 belongs to another program here")
+        taken.listen()
+        (check,) = examined("port")
+    assert (check.ok, check.essential, check.mend) == (False, False, "miar-live --port 8766")
+
+
+def test_a_cache_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    (check,) = examined("cache")
+    assert (check.ok, check.essential) == (False, False)
+    assert "/proc/nowhere/miar-live cannot be written" in check.detail
+
+
+def test_examining_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from stream.doctor import examine; examine();"
+        "print([m for m in ('torch', 'mediapipe', 'opensmile', 'av', 'matplotlib') if m in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert ended.stdout.strip() == "[]"
