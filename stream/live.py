@@ -122,11 +122,6 @@ class Live:
         (self._paused.set if paused else self._paused.clear)()
 
     @property
-    def depths(self) -> dict[str, int]:
-        """Items that wait in each mailbox."""
-        return {"inbox": self._inbox.depth, "speech": self._speech.depth}
-
-    @property
     def dropped(self) -> dict[str, int]:
         """What was lost so far because somebody was slow: pictures, samples, mailbox items."""
         return {**self._dropped, "inbox": self._inbox.dropped, "speech": self._speech.dropped}

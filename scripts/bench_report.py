@@ -1,0 +1,89 @@
+"""What every benchmark needs: the machine in words, percentiles, and its section of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+
+
+def machine() -> str:
+    """Processor, cores, memory, graphics card and software, in one line."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    parts = [
+        f"{_processor()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB",
+        _graphics() or "no GPU",
+        f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
+    ]
+    return "; ".join(parts)
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found.group(1).strip() if found else platform.machine()
+
+
+def _graphics() -> str | None:
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip().replace(", ", ", driver ")
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """p50, p95, p99 and the greatest of ``values``."""
+    array = np.asarray(values, dtype=np.float64)
+    return {
+        "p50": float(np.percentile(array, 50)),
+        "p95": float(np.percentile(array, 95)),
+        "p99": float(np.percentile(array, 99)),
+        "max": float(array.max()),
+    }
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; floats with as many digits as they deserve."""
+    lines = [header, ["---"] * len(header), *[[_cell(value) for value in row] for row in rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def section(name: str, command: str, body: str) -> str:
+    """A section of the benchmarks page: what was run, when, on what, and what came out."""
+    today = datetime.datetime.now(tz=datetime.timezone.utc).date()
+    return f"## {name}\n\n`{command}`, {today}, {machine()}.\n\n{body}\n"
+
+
+def publish(name: str, text: str, page: Path = BENCHMARKS) -> None:
+    """Put a section into the page, in place of the one of that name."""
+    page.parent.mkdir(exist_ok=True)
+    old = page.read_text() if page.exists() else "# Benchmarks\n\nEvery section is written by the command in it.\n"
+    start = old.find(f"## {name}\n")
+    if start < 0:
+        page.write_text(old.rstrip() + "\n\n" + text)
+        return
+    end = old.find("\n## ", start)
+    page.write_text(old[:start] + text + ("" if end < 0 else old[end:]))
