@@ -32,7 +32,7 @@ def read_landmarks(path: Path) -> Points:
 
 
 def average(faces: Points) -> Points:
-    """Mean of the faces after generalised Procrustes analysis on the rigid points, eyes level, one eye distance."""
+    """Median of the faces after generalised Procrustes analysis on the rigid points."""
     mean = upright(faces.mean(axis=0))
     for _ in range(ROUNDS):
         laid = []
@@ -50,12 +50,14 @@ def upright(face: Points) -> Points:
 
 
 def symmetrical(face: Points) -> Points:
-    """The mean of the face and its mirror image; twins are the points nearest to each other's mirror place."""
-    distances = np.linalg.norm(face[:, None] - (face * MIRROR)[None], axis=2)
-    twin = distances.argmin(axis=1)
-    if not np.array_equal(twin[twin], np.arange(LANDMARKS)):
-        twin = np.where(twin[twin] == np.arange(LANDMARKS), twin, np.arange(LANDMARKS))
-    return (face + (face * MIRROR)[twin]) / 2
+    """The mean of the face and its mirror image; twins are the points nearest to each other's mirror place.
+
+    Points that have no twin yet, as some have in the first round, stay where they are.
+    """
+    mirrored = face * MIRROR
+    twin = np.linalg.norm(face[:, None] - mirrored[None], axis=2).argmin(axis=1)
+    mutual = twin[twin] == np.arange(LANDMARKS)
+    return np.where(mutual[:, None], (face + mirrored[twin]) / 2, face)
 
 
 def main() -> None:
@@ -64,7 +66,7 @@ def main() -> None:
     mean = average(faces)
     target = Path(__file__).parent.parent / "miar_rt" / "features" / "neutral_face.npz"
     np.savez_compressed(target, landmarks=mean.round(4).astype(np.float32))
-    print(f"{target}: mean of {len(faces)} faces, {target.stat().st_size} bytes")
+    print(f"{target}: median of {len(faces)} faces, {target.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from miar_rt.features.face import FaceExtractor, face_values
 from miar_rt.features.face_geometry import LANDMARKS, align, head_angles, neutral_face
+from miar_rt.features.face_tracker import quiet
 from miar_rt.features.face_units import action_units
 from miar_rt.input_spec import ACTION_UNITS, SPEC
 
@@ -219,6 +221,12 @@ def test_nothing_of_mediapipe_reaches_the_terminal() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[True, True, True]\nTrue\n", "mine")
+
+
+def test_lines_that_are_not_chatter_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet():
+        os.write(2, b"W0000 inference_feedback_manager.cc:114] noise\nsomething broke\n")
+    assert capfd.readouterr().err == "something broke\n"
 
 
 def test_the_neutral_face_is_symmetrical_and_neutral() -> None:

@@ -25,7 +25,7 @@ RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS = (33, 133), (362, 263)
 def neutral_face() -> Array:
     """The average neutral face, frontal and symmetrical, float32 ``[478, 3]``, one eye distance wide.
 
-    Mean of neutral FER2013 faces after generalised Procrustes analysis (``scripts/make_neutral_face.py``).
+    Median of neutral FER2013 faces after generalised Procrustes analysis (``scripts/make_neutral_face.py``).
     """
     with (files("miar_rt.features") / "neutral_face.npz").open("rb") as stream, np.load(stream) as stored:
         return np.asarray(stored["landmarks"], np.float32)

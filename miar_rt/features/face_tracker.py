@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -69,8 +68,8 @@ def quiet() -> Iterator[None]:
 
 def _pass_on(text: str) -> None:
     lines = [line for line in text.splitlines(keepends=True) if not any(noise in line for noise in _CHATTER)]
-    if lines and sys.stderr is not None:
-        sys.stderr.write("".join(lines))
+    if lines:
+        os.write(_STDERR, "".join(lines).encode(errors="replace"))
 
 
 class Mesh:
