@@ -36,7 +36,7 @@ def one_utterance() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("chunk", [320, 100, 7])
 def test_an_utterance_has_its_pre_roll_and_ends_after_the_hangover(chunk: int):
     sound, speech = one_utterance()
-    pieces = feed(UtteranceCutter(), sound, speech, chunk)
+    pieces = feed(UtteranceCutter(hangover_s=0.4), sound, speech, chunk)
     assert [piece.first for piece in pieces].count(True) == 1
     assert pieces[0].first
     assert [piece.last for piece in pieces].count(True) == 1
@@ -56,7 +56,7 @@ def test_silence_gives_nothing():
 def test_a_pause_shorter_than_the_hangover_does_not_cut():
     speech = np.ones(150, bool)
     speech[60:75] = False
-    pieces = feed(UtteranceCutter(), ramp(3 * RATE), speech, 320)
+    pieces = feed(UtteranceCutter(hangover_s=0.4), ramp(3 * RATE), speech, 320)
     assert not any(piece.last for piece in pieces)
     assert pieces[0].t == 5.0
 

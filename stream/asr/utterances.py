@@ -41,10 +41,10 @@ class UtteranceCutter:
     pre_roll_s
         Sound kept from before the onset, because the gate opens a little late.
     hangover_s
-        Silence after which an utterance has ended.
+        Silence after which an utterance has ended; the gate itself already bridges pauses between words.
     """
 
-    def __init__(self, pre_roll_s: float = 0.3, hangover_s: float = 0.4) -> None:
+    def __init__(self, pre_roll_s: float = 0.3, hangover_s: float = 0.1) -> None:
         self._pre_roll: deque[tuple[float, Samples]] = deque(maxlen=round(pre_roll_s / BLOCK_S))
         self._hangover = round(hangover_s / BLOCK_S)
         self._rest: Samples = np.zeros(0, np.int16)
