@@ -325,7 +325,10 @@ def test_no_path_leads_out(server: Server, target: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "PUT", "DELETE", "OPTIONS"])
 def test_other_methods_change_nothing(server: Server, method: str) -> None:
-    assert ask(server, method, "/").status == 405
+    # websockets before 17 hangs up on anything but GET
+    with contextlib.suppress(http.client.RemoteDisconnected):
+        assert ask(server, method, "/").status == 405
+    assert get(server, "/").status == 200
 
 
 def test_schema_metrics_and_health(server: Server) -> None:
@@ -354,9 +357,13 @@ def test_a_client_that_does_not_read_holds_up_nobody(server: Server) -> None:
             assert receive(reader)["seq"] == seq
         assert server.dropped["congested"] > 100
         assert max(server.unsent_bytes()) < fanout.CONGESTED_BYTES + 60_000
+        told: dict[str, typing.Any] = {}
         newest = 0
-        while newest < 400:  # what it finds once it reads again: old pieces, then the newest result
-            newest = max(newest, receive(stuck).get("seq", 0))
+        while newest < 400 or not told:  # once it reads again: old pieces, the newest result, what it missed
+            message = receive(stuck)
+            newest = max(newest, message.get("seq", 0))
+            told = message if message.get("state") == "lagging" else told
+        assert told["dropped"]["client"] > 100
 
 
 def test_python_client_reconnects_and_is_typed() -> None:

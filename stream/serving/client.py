@@ -113,13 +113,14 @@ class Transcript(msgspec.Struct, frozen=True, tag_field="type", tag="transcript"
 
 
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_only=True):
-    """Devices, drops, engine."""
+    """What listeners should know about the machinery: devices, what was dropped, what waits in mailboxes."""
 
     media_time: float
     modality: str | None
     state: str
     detail: str
     dropped: dict[str, int]
+    waiting: dict[str, int] = {}
 
 
 Message: TypeAlias = Result | Transcript | Status

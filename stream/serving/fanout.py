@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from websockets.asyncio.server import ServerConnection, broadcast
 
-from stream.events import Outgoing, Result
+from stream.events import Outgoing, Result, Status
 from stream.serving import protocol
 
 CONGESTED_BYTES = 64 * 1024
@@ -98,6 +98,18 @@ class Fanout:
                 self._release(listener, now)
                 broadcast([listener.socket], held.get(listener.connection.format))
 
+    def tell_losses(self, media_time: float, now: float) -> None:
+        """Say to those who can hear again how many messages passed them by."""
+        for listener in self.listeners:
+            if listener.lost and not listener.congested(now):
+                detail = "this client read too slowly"
+                losses = {"client": listener.lost}
+                listener.lost = 0
+                notice = Status(
+                    media_time=media_time, modality=None, state="lagging", detail=detail, dropped=losses
+                )
+                self.deliver(Encoded(notice), now, [listener])
+
     def give_up(self, now: float) -> list[Listener]:
         """Clients that have read nothing for too long."""
         stuck = [one for one in self.listeners if one.congested(now)]
@@ -130,5 +142,5 @@ class Fanout:
             listener.next_due = max(listener.next_due, now - min(interval / 2.0, CATCH_UP_SECONDS)) + interval
 
     def _lose(self, listener: Listener, cause: str) -> None:
-        listener.lost += 1
+        listener.lost += cause == "congested"
         self._count_drops(cause)

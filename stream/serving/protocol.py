@@ -29,7 +29,7 @@ DEFAULT_EVENTS = frozenset({"result", "transcript", "status"})
 
 ErrorCode: TypeAlias = Literal[
     "bad_message", "unknown_type", "bad_field", "bad_token", "not_identified",
-    "identify_timeout", "rate_limited", "too_slow", "unsupported", "request_failed",
+    "rate_limited", "unsupported", "request_failed",
 ]  # fmt: skip
 
 CLOSE_BAD_TOKEN = 4001

@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import http
-import logging
 import secrets
 import socket
 import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
@@ -35,7 +30,16 @@ from stream.serving import protocol
 from stream.serving.doors import Doors, is_loopback
 from stream.serving.fanout import Encoded, Fanout, Listener
 from stream.serving.metrics import Metrics
-from stream.serving.pages import Page, Pages, security_headers
+from stream.serving.pages import Page, Pages
+from stream.serving.sockets import (
+    BoundedConnection,
+    ServerError,
+    bind,
+    quiet_logger,
+    respond,
+    select_subprotocol,
+    tls_context,
+)
 
 QUEUE_EVENTS = 256
 FLUSH_SECONDS = 0.02
@@ -43,7 +47,8 @@ SWEEP_SECONDS = 1.0
 STOP_SECONDS = 0.6
 SPARE_CONNECTIONS = 16
 MAX_MESSAGE_BYTES = 16 * 1024
-KERNEL_BUFFER_BYTES = 128 * 1024
+
+__all__ = ["Options", "RequestHandler", "Server", "ServerError", "tls_context"]
 
 RequestHandler = Callable[[protocol.Request], dict[str, Any]]
 """Carries out a client's request in a worker thread; what it raises as ``ValueError`` or ``RuntimeError`` is
@@ -68,21 +73,6 @@ class Options:
     identify_seconds: float = 5.0
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-
-
-class ServerError(Exception):
-    """The server cannot start; the message is one line for the user."""
-
-
-def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A context for serving with the PEM files ``certificate`` and ``key``; :class:`ServerError` if unusable."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise ServerError(f"cannot use the certificate {certificate} with the key {key}: {error}") from error
-    return context
 
 
 class Server:
@@ -125,7 +115,8 @@ class Server:
         self._queue: deque[Outgoing] = deque(maxlen=QUEUE_EVENTS)
         self._newest: Encoded | None = None
         self._newest_at: float | None = None
-        self._connected: set[_Socket] = set()
+        self._media_time = 0.0
+        self._connected: set[BoundedConnection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -162,7 +153,7 @@ class Server:
 
     def start(self) -> None:
         """Listen; on return clients can connect. :class:`ServerError` if the address cannot be had."""
-        listening = _bind(self.host, self.port)
+        listening = bind(self.host, self.port)
         self.port = listening.getsockname()[1]
         started = threading.Event()
         self._thread = threading.Thread(
@@ -203,7 +194,7 @@ class Server:
             sock=listening,
             ssl=self._tls,
             subprotocols=[Subprotocol(name) for name in protocol.SUBPROTOCOLS],
-            select_subprotocol=_select_subprotocol,
+            select_subprotocol=select_subprotocol,
             process_request=self._process_request,
             compression=None,  # messages are small and due at once; deflate costs 300 kB a client
             create_connection=cast("type[ServerConnection]", self._new_socket),
@@ -211,7 +202,7 @@ class Server:
             open_timeout=self._options.identify_seconds,
             close_timeout=STOP_SECONDS / 2,
             max_size=MAX_MESSAGE_BYTES,
-            logger=_quiet_logger(),
+            logger=quiet_logger(),
         )
         sweeper = asyncio.create_task(self._sweep())
         started.set()
@@ -223,23 +214,25 @@ class Server:
         for connected in list(self._connected):
             connected.transport.abort()
 
-    def _new_socket(self, *arguments: Any, **options: Any) -> _Socket:
-        return _Socket(self._connected, self._options.max_clients + SPARE_CONNECTIONS, *arguments, **options)
+    def _new_socket(self, *arguments: Any, **options: Any) -> BoundedConnection:
+        return BoundedConnection(
+            self._connected, self._options.max_clients + SPARE_CONNECTIONS, *arguments, **options
+        )
 
     def _process_request(self, _: ServerConnection, request: HttpRequest) -> Response | None:
         hosts = request.headers.get_all("Host")
         if not self._doors.host_allowed(hosts):
-            return _respond(Page(421, b"not a name of this server\n"), "localhost")
+            return respond(Page(421, b"not a name of this server\n"), "localhost")
         if not self._doors.origin_allowed(request.headers.get_all("Origin"), hosts[0]):
-            return _respond(Page(403, b"this origin is not on the list\n"), hosts[0])
+            return respond(Page(403, b"this origin is not on the list\n"), hosts[0])
         if len(self._connected) > self._options.max_clients:
-            return _respond(Page(503, b"too many connections\n"), hosts[0])
+            return respond(Page(503, b"too many connections\n"), hosts[0])
         if "websocket" not in request.headers.get("Upgrade", "").lower():
             method = getattr(request, "method", "GET")
             authorization = " ".join(request.headers.get_all("Authorization"))
-            return _respond(self._pages.answer(method, request.path, authorization), hosts[0])
+            return respond(self._pages.answer(method, request.path, authorization), hosts[0])
         if request.path.partition("?")[0] != "/":
-            return _respond(Page(404, b"the websocket is at /\n"), hosts[0])
+            return respond(Page(404, b"the websocket is at /\n"), hosts[0])
         return None
 
     async def _handle(self, connected: ServerConnection) -> None:
@@ -301,7 +294,7 @@ class Server:
             encoded = Encoded(event)
             if isinstance(event, Result):
                 self._metrics.observe(event)
-                self._newest, self._newest_at = encoded, now
+                self._newest, self._newest_at, self._media_time = encoded, now, event.media_time
                 if i < last:
                     self._metrics.count_drops("superseded")
                     continue
@@ -321,6 +314,7 @@ class Server:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
+            self._fanout.tell_losses(self._media_time, time.monotonic())
             for listener in self._fanout.give_up(time.monotonic()):
                 self._metrics.count_error("too_slow")
                 listener.socket.transport.abort()
@@ -331,64 +325,3 @@ class Server:
     def _health(self) -> dict[str, object]:
         age = None if self._newest_at is None else round(time.monotonic() - self._newest_at, 3)
         return {"status": "ok", "clients": self._client_count(), "seconds_since_result": age}
-
-
-class _Socket(ServerConnection):
-    """A connection that counts from the first byte on, so that half-open handshakes are bounded too."""
-
-    def __init__(self, everybody: set[_Socket], limit: int, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._everybody, self._limit = everybody, limit
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._everybody.add(self)
-        if len(self._everybody) > self._limit:
-            self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._everybody.discard(self)
-        super().connection_lost(exc)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise ServerError(f"port {port} is outside 0-65535; choose another with --port")
-    try:
-        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:
-        raise ServerError(f"cannot listen on {host!r}: {error}") from error
-    listening = socket.socket(family, kind, number)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # inherited by every connection: what the kernel may keep for a client that does not read
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
-        listening.bind(address)
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had: {error}"
-        raise ServerError(f"port {port} on {host} {reason}; choose another with --port") from error
-    return listening
-
-
-def _respond(page: Page, host: str) -> Response:
-    headers = {
-        "Content-Type": page.content_type,
-        "Content-Length": str(len(page.body)),
-        "Connection": "close",
-        **security_headers(host),
-        **page.headers,
-    }
-    return Response(page.status, http.HTTPStatus(page.status).phrase, Headers(headers), page.body)
-
-
-def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    return next((name for name in offered if name in protocol.SUBPROTOCOLS), None)
-
-
-def _quiet_logger() -> logging.Logger:
-    """Clients' broken handshakes are their affair and are counted, not printed."""
-    logger = logging.getLogger("stream.serving.websockets")
-    logger.setLevel(logging.CRITICAL)
-    return logger

@@ -43,6 +43,7 @@ client.addEventListener("status", ({ detail }) => {
 
 function setUp(hello) {
   ends = hello.sentiment;
+  drawn = null;
   bars = makeBars(byId("bars"), hello.classes);
   rows = makeModalities(hello.modalities, hello.sources ?? {});
   cells = makeLatency();
@@ -107,7 +108,7 @@ function show() {
 
 function explain({ modalities }) {
   const present = Object.keys(modalities).filter((name) => modalities[name].present);
-  if (present.length === 0) return "Nothing to go by: no words, voice or face right now.";
+  if (present.length === 0) return "No words, voice or face to go by.";
   return `From ${present.map((name) => (MODALITY_NAMES[name] ?? name).toLowerCase()).join(", ")}.`;
 }
 

@@ -2,7 +2,7 @@
 
 const SECONDS = 120;
 const GAP = 1.5; // no result for longer is a hole in the picture, never a straight line across it
-const LEFT = 62;
+const LEFT = 78;
 const AXIS = 22;
 const STRIP = 9;
 

@@ -1,0 +1,66 @@
+"""The examples of docs/protocol.md, run as they stand there."""
+
+import re
+import shutil
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+from serving_samples import result
+
+from stream.serving import protocol
+from stream.serving.server import Server
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+
+
+def example(language: str, port: int) -> str:
+    (code,) = re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+    return str(code).replace("127.0.0.1:8765", f"127.0.0.1:{port}")
+
+
+def first_line(command: list[str]) -> str:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        line = next((line for line in lines if "happiness" in line), "")
+        process.kill()
+    return line.strip()
+
+
+def test_the_python_example() -> None:
+    with Server(port=0) as server:
+        server.publish(result())
+        code = (
+            example("python", server.port)
+            .replace("print(", "print(flush=True, *(")
+            .replace("confidence)", "confidence))")
+        )
+        assert first_line([sys.executable, "-c", code]) == "happiness 0.62"
+
+
+def test_the_browser_example_in_node(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(version.lstrip("v").split(".")[0]) < 22:
+        pytest.skip(f"node {version.strip()} has no WebSocket of its own")
+    shutil.copy(ROOT / "stream/serving/overlay/miar-client.js", tmp_path / "miar-client.js")
+    with Server(port=0) as server:
+        server.publish(result())
+        (tmp_path / "example.mjs").write_text(example("js", server.port), encoding="utf-8")
+        assert first_line([node, str(tmp_path / "example.mjs")]) == "happiness 0.62"
+
+
+@pytest.mark.parametrize("name", [*protocol.CLIENT_TYPES, *protocol.EVENTS])
+def test_every_type_is_described(name: str) -> None:
+    assert f"`{name}`" in TEXT
+
+
+@pytest.mark.parametrize("code", typing.get_args(protocol.ErrorCode))
+def test_every_error_code_is_described(code: str) -> None:
+    assert f"`{code}`" in TEXT
