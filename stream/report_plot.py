@@ -139,11 +139,14 @@ def _draw_words(sheet: Sheet, words: Sequence[TimedWord], placement: Placement, 
     """Words where they were said, below a mark for each of them."""
     axes = sheet.panel(height, height, 0)
     axes.grid(visible=False)
-    spans = [(word.t0, max(word.t1 - word.t0, 1.0 / sheet.pixels_per_second)) for word in words]
+    pixel = 1.0 / sheet.pixels_per_second
+    spans = [(word.t0, max(word.t1 - word.t0 - pixel, pixel)) for word in words]
     axes.broken_barh(spans, (1, 5), facecolor=MODALITY_COLORS["text"], linewidth=0)
+    if not words:
+        axes.text(sheet.seconds / 2, RUG + ROW / 2, "none", color=FAINT, ha="center", va="center_baseline")
     for label in placement.labels:
         y = RUG + ROW * (label.row + 0.5)
-        axes.text(label.x / sheet.pixels_per_second, y, label.text, va="center_baseline", fontsize=NORMAL)
+        axes.text(label.x * pixel, y, label.text, va="center_baseline", fontsize=NORMAL)
     sheet.left_of(axes, RUG + ROW / 2, "words")
     if len(words) > placement.words:
         sheet.right_of(axes, RUG + ROW / 2, f"{placement.words} of\n{len(words)}")

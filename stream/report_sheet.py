@@ -132,7 +132,9 @@ class Sheet:
         """A bar over ``span`` (start and length in seconds) with text in it where it fits; fill and ink."""
         fill, ink = colors
         start, length = span
-        axes.broken_barh([span], (middle - height / 2, height), facecolor=fill, linewidth=0)
+        # a pixel of paper tells two neighbours of one colour apart
+        shown = max(length - 1.0 / self.pixels_per_second, 0.75 * length)
+        axes.broken_barh([(start, shown)], (middle - height / 2, height), facecolor=fill, linewidth=0)
         if text and self.width(text, SMALL) + 8 <= length * self.pixels_per_second:
             axes.text(
                 start + length / 2, middle, text, color=ink, ha="center", va="center_baseline", fontsize=SMALL
