@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -208,6 +210,15 @@ def test_an_engine_not_available_says_why_and_what_is(checkpoint: Checkpoint) ->
     )
 
 
+def test_auto_passes_over_an_engine_that_cannot_be_imported(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "miar_rt.engines.onnx_engine", None)
+    engine, line = choose_engine("auto", checkpoint)
+    assert engine.name == "torch"
+    assert "onnx (cannot be imported: " in line
+
+
 def test_the_onnx_engine_runs_a_saved_checkpoint_without_torch(checkpoint: Checkpoint, tmp_path: Path) -> None:
     save_checkpoint(tmp_path, checkpoint)
     batch = random_batch(1)
@@ -237,11 +248,24 @@ def test_weights_that_do_not_fit_the_graph_are_one_line(checkpoint: Checkpoint) 
         open_session(WeightlessGraph(b"no graph", ()), {})
 
 
+def test_torch_refuses_weights_of_another_network(checkpoint: Checkpoint) -> None:
+    for config in (checkpoint.config | {"width": 64}, checkpoint.config | {"depth": 1}):
+        with pytest.raises(ValueError, match=r"^checkpoint random-1 is not of this version's network: [^\n]*$"):
+            TorchEngine(replace(checkpoint, config=config))
+
+
 def test_an_exported_file_stands_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "miar 😀.onnx"
     export_onnx(checkpoint, path)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    notes = session.get_modelmeta().custom_metadata_map
+    assert notes["checkpoint"] == "random-1"
+    assert json.loads(notes["input_spec"])["classes"] == list(SPEC.classes)
+    assert json.loads(notes["temperatures"]) == checkpoint.temperatures.by_pattern
+    assert {entry.name: entry.shape[0] for entry in session.get_inputs()} == dict.fromkeys(
+        (*random_batch(1), "presence"), "windows"
+    )
     batch, presence = random_batch(2), everywhere(2)
     answers = Scores(*session.run(list(OUTPUTS), {**batch, "presence": presence}))
     assert largest_difference(answers, OnnxEngine(checkpoint).score(batch, presence)) <= 1e-6

@@ -86,7 +86,10 @@ def _open(name: str, checkpoint: Checkpoint) -> Engine:
     obstacle = "not part of this version" if rung is None else rung.obstacle()
     if rung is None or obstacle:
         raise EngineUnavailable(obstacle)
-    return rung.opener(checkpoint)
+    try:
+        return rung.opener(checkpoint)
+    except ImportError as error:
+        raise EngineUnavailable(f"cannot be imported: {error}") from error
 
 
 def _reasons(passed: dict[str, str]) -> str:

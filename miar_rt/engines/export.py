@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,10 @@ def _example(spec: InputSpec, windows: int, patterns: int) -> dict[str, torch.Te
 def export_onnx(checkpoint: Checkpoint, path: Path) -> None:
     """Write the network with its weights as one ONNX file that passes ONNX's checker.
 
+    Inputs are normalised windows as ``window.as_batch`` gives them. What turns logits into probabilities and
+    names them is in the model's properties: ``checkpoint``, ``input_spec`` (with the classes),
+    ``temperatures`` and ``interval_factor``.
+
     Raises
     ------
     ExportUnavailable
@@ -57,4 +62,10 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> None:
     OSError
         When ``path`` cannot be written.
     """
-    write_whole(path, self_contained(checkpoint.graph, checkpoint.state))
+    notes = {
+        "checkpoint": checkpoint.name,
+        "input_spec": json.dumps(checkpoint.spec.to_json()),
+        "temperatures": json.dumps(checkpoint.temperatures.by_pattern),
+        "interval_factor": str(checkpoint.interval_factor),
+    }
+    write_whole(path, self_contained(checkpoint.graph, checkpoint.state, notes))

@@ -25,7 +25,12 @@ class TorchEngine:
     Parameters
     ----------
     device, dtype
-        Where and in which precision to compute; answers are float32 with ``float32`` and else as computed.
+        Where and in which precision to compute, float32 by default; answers come in the same precision.
+
+    Raises
+    ------
+    ValueError
+        When the checkpoint's weights are not those of this version's network.
     """
 
     name = "torch"
@@ -38,8 +43,12 @@ class TorchEngine:
         if device == "cpu":
             torch.set_num_threads(1)
         self._device, self._dtype = device, dtype or torch.float32
-        network = Miar(MiarConfig(**checkpoint.config), checkpoint.spec)
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in checkpoint.state.items()})
+        try:
+            network = Miar(MiarConfig(**checkpoint.config), checkpoint.spec)
+            network.load_state_dict({name: torch.from_numpy(array) for name, array in checkpoint.state.items()})
+        except (TypeError, RuntimeError) as error:
+            line = " ".join(str(error).split())[:200]
+            raise ValueError(f"checkpoint {checkpoint.name} is not of this version's network: {line}") from error
         self._network = network.to(self._device, self._dtype).eval()
 
     def describe(self) -> str:

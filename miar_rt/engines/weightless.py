@@ -208,8 +208,8 @@ def _check(
             raise RuntimeError(f"the exported graph's {name} differs from the network's by {difference:.2g}")
 
 
-def self_contained(graph: WeightlessGraph, weights: Mapping[str, Array]) -> bytes:
-    """The graph with its weights inside, as one ONNX model that ONNX's own checker accepts.
+def self_contained(graph: WeightlessGraph, weights: Mapping[str, Array], notes: Mapping[str, str]) -> bytes:
+    """The graph with its weights and ``notes`` inside, as one ONNX model that ONNX's own checker accepts.
 
     Raises
     ------
@@ -224,5 +224,6 @@ def self_contained(graph: WeightlessGraph, weights: Mapping[str, Array]) -> byte
     for tensor in model.graph.initializer:
         if tensor.external_data:
             tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
+    onnx.helper.set_model_props(model, dict(notes))
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
