@@ -21,6 +21,7 @@ from stream.clock import CaptureClock
 from stream.events import Outgoing
 from stream.live import Live
 from stream.report import Report, ReportError, SourceInfo, check_writable
+from stream.requests import Requests
 from stream.scoring import Scorer, load_scorer
 from stream.serving.protocol import HelloInfo
 from stream.serving.server import Server, ServerError, tls_context
@@ -98,7 +99,8 @@ def run_live(options: LiveOptions) -> None:
         clock = CaptureClock()
         devices = _Devices(options, clock, held)
         recogniser, encoder = _words(options, devices.hears, clock)
-        server = _serve(options, scorer, devices.named, held)
+        requests = Requests()
+        server = _serve(options, scorer, devices.named, requests, held)
         view = held.enter_context(make_view(options.json))
         _warm_up(devices)
         clock.restart()
@@ -108,6 +110,7 @@ def run_live(options: LiveOptions) -> None:
         live = Live(
             session, recogniser, video=devices.video, audio=devices.audio, clock=clock, listener=_both(server, view)
         )
+        requests.live = live
         _run(live, view, options.seconds)
 
 
@@ -213,7 +216,11 @@ def _words(options: LiveOptions, hears: bool, clock: CaptureClock) -> tuple[Reco
 
 
 def _serve(
-    options: LiveOptions, scorer: Scorer, sources: dict[str, str], held: contextlib.ExitStack
+    options: LiveOptions,
+    scorer: Scorer,
+    sources: dict[str, str],
+    requests: Requests,
+    held: contextlib.ExitStack,
 ) -> Server | None:
     if options.no_server:
         return None
@@ -221,7 +228,9 @@ def _serve(
         rate=options.rate, checkpoint=scorer.checkpoint.name, engine=scorer.engine.name, sources=sources
     )
     tls = tls_context(options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
-    server = Server(options.host, options.port, describe=describe, token=options.token, tls=tls)
+    server = Server(
+        options.host, options.port, describe=describe, token=options.token, tls=tls, on_request=requests
+    )
     held.enter_context(server)
     say(f"dashboard {server.url}")
     return server

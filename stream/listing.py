@@ -10,8 +10,8 @@ from typing import Any
 from stream.sources import Device, SourceError
 
 
-def list_devices(as_json: bool) -> str:
-    """Cameras and microphones; a kind that cannot be asked is said in a line of its own."""
+def found_devices() -> tuple[list[Device], list[str]]:
+    """Cameras and microphones, and a line for each kind that cannot be asked."""
     from stream.sources.camera import discover_cameras
     from stream.sources.microphone import discover_microphones
 
@@ -22,6 +22,12 @@ def list_devices(as_json: bool) -> str:
             found.extend(discover())
         except SourceError as error:
             remarks.append(str(error))
+    return found, remarks
+
+
+def list_devices(as_json: bool) -> str:
+    """Cameras and microphones for ``miar devices``."""
+    found, remarks = found_devices()
     if as_json:
         return json.dumps([asdict(device) for device in found])
     lines = [f"{d.kind} {d.index}: {d.name}  [{d.identifier}]{'  (default)' if d.default else ''}" for d in found]

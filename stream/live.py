@@ -121,6 +121,10 @@ class Live:
         """Stop or resume looking and listening; while paused nothing captured is used."""
         (self._paused.set if paused else self._paused.clear)()
 
+    def set_rate(self, rate: float) -> None:
+        """Score at most ``rate`` times a second from now on."""
+        self._session.set_rate(rate)
+
     @property
     def dropped(self) -> dict[str, int]:
         """What was lost so far because somebody was slow: pictures, samples, mailbox items."""

@@ -7,6 +7,7 @@ methods below with its capture time, in one order; the same calls give the same 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,7 @@ class Session:
         self._model = ModelInfo(checkpoint=scorer.checkpoint.name, engine=scorer.engine.name)
         self._outbox: list[Outgoing] = []
         self._fresh = False
+        self._period = 1.0 / self.config.rate
         self._due = 0.0
         self._last_score = 0.0
         self._seq = 0
@@ -185,6 +187,11 @@ class Session:
         self._presence.block(status.modality, status.reason)
         self._fresh = True
 
+    def set_rate(self, rate: float) -> None:
+        """Score at most ``rate`` times a second from now on; ``ValueError`` outside 1 to 60."""
+        self.config = dataclasses.replace(self.config, rate=rate)
+        self._period = 1.0 / rate
+
     def advance(self, now: float) -> list[Outgoing]:
         """Tell the session that it is ``now``; get the transcripts and the result that are due.
 
@@ -204,9 +211,8 @@ class Session:
         return outbox
 
     def _score(self, now: float) -> Result:
-        period = 1.0 / self.config.rate
         # late by a little keeps the average rate, late by a lot does not lead to a burst
-        self._due = max(self._due + period, now + 0.5 * period)
+        self._due = max(self._due + self._period, now + 0.5 * self._period)
         self._fresh = False
         self._last_score = now
         found = self._presence.at(now)
