@@ -15,7 +15,7 @@ from stream.asr.utterances import SAMPLE_RATE, Piece, UtteranceCutter
 
 _FRAME_S = 0.01
 _STEP_S = 0.2
-_STRETCH_S = 2.4
+_STRETCH_S = 2.3
 _NEW_S = 1.0
 _TAIL_S = 0.4
 _CONTEXT_WORDS = 2
