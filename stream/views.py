@@ -7,7 +7,7 @@ from types import TracebackType
 
 import msgspec
 
-from stream.events import Outgoing, Result, Status, Transcript
+from stream.events import Outgoing
 from stream.workers import Mailbox
 
 REFRESH_SECONDS = 0.1
@@ -56,35 +56,25 @@ class LiveView(View):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.live import Live
 
-        super().__init__(WAITING_LINES)
-        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
-        self._result: Result | None = None
-        self._transcript: Transcript | None = None
-        self._status: Status | None = None
+        from stream.terminal import TerminalView
+
+        super().__init__()
+        self._screen = TerminalView(Console(stderr=True))
 
     def __enter__(self) -> LiveView:
-        self._live.__enter__()
+        self._screen.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        self._screen.__exit__(kind, error, trace)
 
-    def show(self) -> None:
-        """Redraw with the newest of what has come."""
-        from stream.terminal import render
-
-        for event in self.events.take(REFRESH_SECONDS):
-            if isinstance(event, Result):
-                self._result = event
-            elif isinstance(event, Transcript):
-                self._transcript = event
-            else:
-                self._status = event
-        self._live.update(render(self._result, self._transcript, self._status), refresh=True)
+    def take(self, event: Outgoing) -> None:
+        """Hand the event to the screen, which redraws by itself."""
+        self._screen.update(event)
+        super().take(event)
 
 
 def make_view(json: bool) -> View:
