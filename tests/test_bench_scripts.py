@@ -1,0 +1,72 @@
+"""The parts of the benchmark scripts that can be checked in a moment."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    yield
+    for name in ("bench_report", "live_probe", "soak", "latency_bench"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def report(scripts: None) -> ModuleType:  # noqa: ARG001
+    return importlib.import_module("bench_report")
+
+
+def test_a_section_replaces_itself_and_leaves_the_others(report: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    report.publish("One", "## One\n\nfirst\n", page)
+    report.publish("Two", "## Two\n\nsecond\n", page)
+    report.publish("One", "## One\n\nthird\n", page)
+    text = page.read_text()
+    assert "first" not in text
+    assert text.index("third") < text.index("second")
+    assert text.count("## ") == 2
+
+
+def test_a_section_says_when_and_on_what(report: ModuleType) -> None:
+    text = report.section("Speed", "python scripts/x.py", "body")
+    assert text.startswith("## Speed\n\n`python scripts/x.py`, 20")
+    assert "cores" in text
+
+
+def test_tables_show_floats_with_three_digits(report: ModuleType) -> None:
+    assert report.table(["a", "b"], [["x", 0.123456], ["y", 12345.6]]) == (
+        "| a | b |\n| --- | --- |\n| x | 0.123 |\n| y | 12346 |"
+    )
+
+
+def test_waiting_for_the_rate_counts_in_frame_to_result(scripts: None) -> None:  # noqa: ARG001
+    probe = importlib.import_module("live_probe")
+    results = [
+        {
+            "media_time": 1.0 + 0.1 * i + 0.01,
+            "modalities": {"vision": {"age_ms": 10.0}},
+            "latency_ms": {"vision": 15.0, "audio": 60.0, "text": None, "score": 3.0, "total": 15.0},
+        }
+        for i in range(20)
+    ]
+    waits = probe.frames_to_results(results)
+    assert len(waits) == 19 * 3
+    assert sorted(waits[:3]) == pytest.approx([15.0, 15.0 + 1000 / 30, 15.0 + 2000 / 30])
+    assert probe.stages(results)["total, face newest"]["p95"] == 15.0
+
+
+def test_a_slope_is_a_change_an_hour(scripts: None) -> None:  # noqa: ARG001
+    soak = importlib.import_module("soak")
+    median, change, error = soak.slope([0.0, 900.0, 1800.0, 2700.0, 3600.0], [10.0, 11.0, 12.0, 13.0, 14.0])
+    assert (median, change) == (12.0, pytest.approx(4.0))
+    assert error == pytest.approx(0.0, abs=1e-9)
