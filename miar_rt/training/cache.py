@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import platformdirs
@@ -21,7 +22,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def default_folder() -> Path:
-    """Where features are kept when no folder is named."""
+    """Where features are kept when no folder is named: the user's cache folder."""
     return Path(platformdirs.user_cache_dir("miar-live", appauthor=False)) / "features"
 
 
@@ -57,7 +58,7 @@ class FeatureCache:
 def _load(path: Path) -> Arrays | None:
     """What a shard holds; nothing when it is not there or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, BadZipFile):
         return None

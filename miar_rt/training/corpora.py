@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,9 +106,10 @@ def read_fer2013(path: Path) -> Stills:
         When the file cannot be read, an array is missing or misshapen, or the class order is another.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # opened here, because numpy leaves a file open that turns out to be no archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile) as error:
         raise ValueError(f"{path}: not a readable npz file") from error
     if not {"images", "labels"} <= arrays.keys():
         raise ValueError(f"{path}: needs the arrays images and labels, has {', '.join(sorted(arrays)) or 'none'}")

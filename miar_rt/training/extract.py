@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from rich.progress import track as bar
 
 from miar_rt.features.acoustic import AcousticExtractor
 from miar_rt.features.face import FaceExtractor, face_values
-from miar_rt.features.face_geometry import LANDMARKS
+from miar_rt.features.face_geometry import LANDMARKS, neutral_face
 from miar_rt.features.text import EXTRACTOR as TEXT_EXTRACTOR
 from miar_rt.features.text import TextEncoder
 from miar_rt.features.voice_activity import VoiceActivity
@@ -32,8 +33,17 @@ Integers = NDArray[np.int64]
 T = TypeVar("T")
 Rows = TypeVar("Rows", Sequence[Any], NDArray[Any])
 
-REVISION = {"audio": 1, "vision": 1, "text": 1}
+REVISION = {"audio": 1, "vision": 2, "text": 1}
 """Raised when what is extracted changes while the packages below it do not."""
+
+
+def extractor_versions() -> dict[str, str]:
+    """Name and version of what makes each modality's features, as a checkpoint states them."""
+    return {
+        "text": TEXT_EXTRACTOR,
+        "audio": f"opensmile {version('opensmile')}; VAD of faster-whisper {version('faster-whisper')}",
+        "vision": f"FaceMesh of mediapipe {version('mediapipe')}",
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,37 +193,26 @@ def _text_shard(hypotheses: Sequence[Hypothesis], cache: FeatureCache, encoder: 
     return cache.shard("text", key, make)
 
 
-def extract_stills(
-    images: NDArray[np.uint8], cache: FeatureCache, *, mirrored: bool = False, progress: bool = False
-) -> Array:
-    """Face channels float32 ``[n, channels]`` of grey stills ``[n, h, w]``; NaN rows where no face is found.
-
-    ``mirrored`` stills are extracted anew, because a mirrored mesh is not the mesh of a mirrored picture.
-    """
+def extract_stills(images: NDArray[np.uint8], cache: FeatureCache, *, progress: bool = False) -> Array:
+    """Landmarks float32 ``[n, 478, 3]`` in pixels of grey stills ``[n, h, w]``; NaN where no face is found."""
     faces: list[FaceExtractor] = []
     runs = list(chunks(images, 500))
-    what = "faces, mirrored" if mirrored else "faces"
-    parts = [_still_shard(run, mirrored, cache, faces) for run in track(runs, what, progress)]
+    parts = [_still_shard(run, cache, faces) for run in track(runs, "faces", progress)]
     for extractor in faces:
         extractor.close()
-    height, width = images.shape[1:3]
-    landmarks = np.concatenate([part["landmarks"] for part in parts])
-    return np.stack([_face_row(points, width, height) for points in landmarks])
+    return np.concatenate([part["landmarks"] for part in parts])
 
 
-def _still_shard(
-    images: NDArray[np.uint8], mirrored: bool, cache: FeatureCache, faces: list[FaceExtractor]
-) -> Arrays:
+def _still_shard(images: NDArray[np.uint8], cache: FeatureCache, faces: list[FaceExtractor]) -> Arrays:
     key = {
-        "images": digest(images.tobytes()), "shape": images.shape, "mirrored": mirrored,
+        "images": digest(images.tobytes()), "shape": images.shape,
         "mediapipe": version("mediapipe"), "revision": REVISION["vision"],
     }  # fmt: skip
 
     def make() -> Arrays:
         if not faces:
             faces.append(FaceExtractor(static=True))
-        seen = images[:, :, ::-1] if mirrored else images
-        return {"landmarks": np.stack([_landmarks(faces[0], image) for image in seen])}
+        return {"landmarks": np.stack([_landmarks(faces[0], image) for image in images])}
 
     return cache.shard("vision", key, make)
 
@@ -224,10 +223,27 @@ def _landmarks(faces: FaceExtractor, image: NDArray[np.uint8]) -> Array:
     return np.full((LANDMARKS, 3), np.nan, np.float32) if found is None else found.astype(np.float32)
 
 
-def _face_row(landmarks: Array, width: int, height: int) -> Array:
-    if np.isnan(landmarks).any():
-        return np.full(SPEC.widths["vision"], np.nan, np.float32)
-    return face_values(landmarks, width, height)
+def face_rows(landmarks: Array, width: int, height: int) -> Array:
+    """Face channels float32 ``[n, channels]`` of landmarks in pixels of their pictures; NaN rows for no face."""
+    rows = np.full((len(landmarks), SPEC.widths["vision"]), np.nan, np.float32)
+    for i in np.flatnonzero(np.isfinite(landmarks[:, 0, 0])):
+        rows[i] = face_values(landmarks[i], width, height)
+    return rows
+
+
+def mirrored(landmarks: Array, width: int) -> Array:
+    """The same faces seen in a mirror: each point takes the place of its counterpart on the other side."""
+    flipped = landmarks[:, counterparts()].copy()
+    flipped[:, :, 0] = width - flipped[:, :, 0]
+    return flipped
+
+
+@lru_cache
+def counterparts() -> Integers:
+    """For each landmark the number of the one that mirrors it on the symmetrical neutral face."""
+    face = neutral_face().astype(np.float64)
+    distance = np.square(face[:, None] * (-1.0, 1.0, 1.0) - face[None]).sum(axis=2)
+    return np.asarray(distance.argmin(axis=1), np.int64)
 
 
 def pack(name: str, rows: Sequence[NDArray[Any]]) -> Arrays:

@@ -23,6 +23,7 @@ Signal = NDArray[np.float64]
 Random = np.random.Generator
 
 _PUNCTUATION = re.compile(r"[^\w' ]+")
+CONTEXT_WORDS = 15
 _SECONDS_PER_LETTER = 0.065
 _SECONDS_BETWEEN_WORDS = 0.08
 
@@ -171,6 +172,16 @@ def recognised(text: str, vocabulary: Sequence[str], random: Random) -> Hypothes
         words = words[: random.integers(max(len(words) // 3, 2), len(words) + 1)]
     confidences = [float(c) for c in np.round(random.beta(6.0, 1.0 + 4.0 * rate, len(words)), 3)]
     return Hypothesis(_unsettled(timed(words, confidences), random), "sphinx" if sphinx else "whisper")
+
+
+def in_context(earlier: str, text: str, vocabulary: Sequence[str], random: Random) -> Hypothesis:
+    """A recogniser's hypothesis of an utterance with the one before it still in the window."""
+    now = recognised(text, vocabulary, random)
+    words = spoken(earlier) if now.kind == "sphinx" else earlier.split()
+    before = timed(words[-CONTEXT_WORDS:])
+    start = before[-1].t1 + float(random.uniform(0.2, 2.0)) if before else 0.0
+    moved = (Word(w.t0 + start, w.t1 + start, w.text, w.final, w.confidence) for w in now.words)
+    return Hypothesis((*before, *moved), now.kind)
 
 
 def _with_errors(words: list[str], rate: float, vocabulary: Sequence[str], random: Random) -> list[str]:

@@ -1,0 +1,98 @@
+"""After training: temperatures by availability pattern and the width of the sentiment interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.temperature import HIGH, LOW, Temperatures, fit_temperature, pattern_name, softmax
+from miar_rt.signals import MODALITIES, Modality
+from miar_rt.training.batches import network_inputs
+from miar_rt.training.exams import BATCH, Answers, Exam, Score
+from miar_rt.training.pairing import ALL, CLASSES, PAIRS
+from miar_rt.window import Statistics
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+SINGLE_EXAMS: Mapping[Modality, str] = {"text": "meld", "audio": "ravdess", "vision": "fer2013"}
+MATCHED = 600
+INTERVAL = 0.8
+
+
+def fit_temperatures(
+    exams: Mapping[str, Exam], answers: Mapping[str, Answers], score: Score, statistics: Statistics, seed: int = 0
+) -> Temperatures:
+    """One temperature for each availability pattern, from validation samples.
+
+    Single modalities are fitted to their own corpus. Matched samples of several modalities are independent
+    given the label, which makes them easier than life: their temperature is raised until the mean confidence
+    is no higher than that of the surest of their modalities alone.
+    """
+    found = {
+        modality: fit_temperature(answers[name].logits, exams[name].truth[exams[name].owner].astype(np.int64))
+        for modality, name in SINGLE_EXAMS.items()
+    }
+    joint, labels = matched_logits(exams, score, statistics, np.random.default_rng(seed))
+    alone = {
+        modality: _confidence(answers[name].logits, found[modality]) for modality, name in SINGLE_EXAMS.items()
+    }
+    by_pattern: dict[str, float] = dict(found.items())
+    for column, pattern in enumerate((*PAIRS, ALL)):
+        present = [bool(here) for here in pattern]
+        members = [name for name, here in zip(MODALITIES, present, strict=True) if here]
+        fitted = fit_temperature(joint[:, column], labels)
+        ceiling = max(alone[name] for name in members)
+        by_pattern[pattern_name(present, MODALITIES)] = _no_surer_than(joint[:, column], fitted, ceiling)
+    return Temperatures({name: float(np.clip(value, LOW, HIGH)) for name, value in by_pattern.items()})
+
+
+def _confidence(logits: Floats, temperature: float) -> float:
+    return float(softmax(logits / temperature).max(axis=-1).mean())
+
+
+def _no_surer_than(logits: Floats, temperature: float, ceiling: float) -> float:
+    """The least temperature from ``temperature`` up at which the mean confidence is not above ``ceiling``."""
+    if _confidence(logits, temperature) <= ceiling:
+        return temperature
+    low, high = temperature, HIGH
+    for _ in range(40):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if _confidence(logits, middle) > ceiling else (low, middle)
+    return high
+
+
+def matched_logits(
+    exams: Mapping[str, Exam], score: Score, statistics: Statistics, random: np.random.Generator
+) -> tuple[Floats, Integers]:
+    """Logits ``[n, 4, classes]`` of matched validation samples, for the three pairs and all; labels ``[n]``."""
+    labels = random.integers(CLASSES, size=MATCHED)
+    chosen = {modality: _windows_of(exams[name], labels, random) for modality, name in SINGLE_EXAMS.items()}
+    patterns = np.array([*PAIRS, ALL], np.float32)
+    parts = []
+    for start in range(0, MATCHED, BATCH):
+        rows = slice(start, start + BATCH)
+        windows = {m: exams[SINGLE_EXAMS[m]].windows(numbers[rows]) for m, numbers in chosen.items()}
+        batch = network_inputs(windows, statistics)
+        parts.append(score(batch, np.repeat(patterns[None], len(labels[rows]), axis=0)).logits)
+    return np.concatenate(parts).astype(np.float64), labels
+
+
+def _windows_of(exam: Exam, labels: Integers, random: np.random.Generator) -> Integers:
+    """A window of each wanted class; of any class where an exam lacks it."""
+    classes = exam.truth[exam.owner]
+    pools = [np.flatnonzero(classes == label) for label in range(CLASSES)]
+    everything = np.arange(len(classes))
+    return np.array([random.choice(pools[label] if len(pools[label]) else everything) for label in labels])
+
+
+def interval_factor(exams: Mapping[str, Exam], answers: Mapping[str, Answers]) -> float:
+    """Half-width of the 80 % sentiment interval in units of the spread, over the rated validation texts."""
+    ratios = [
+        np.abs(exam.truth[exam.owner] - answers[name].sentiment) / answers[name].spread
+        for name, exam in exams.items()
+        if exam.rated
+    ]
+    return float(np.quantile(np.concatenate(ratios), INTERVAL))

@@ -1,0 +1,173 @@
+"""Everything training needs from a data folder: extracted, split, and ready to be drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from miar_rt.signals import Modality
+from miar_rt.training.batches import Faces, Texts, Voices, Windows, channel_statistics, join
+from miar_rt.training.cache import FeatureCache
+from miar_rt.training.corpora import Clip, Utterance, read_fer2013, read_meld, read_mosei, read_mosi, read_ravdess
+from miar_rt.training.exams import Exam, clips_exam, make_exam
+from miar_rt.training.extract import (
+    extract_clips,
+    extract_stills,
+    extract_texts,
+    face_rows,
+    mirrored,
+)
+from miar_rt.training.pairing import ByLabel, Corpora
+from miar_rt.training.recipe import Recipe
+from miar_rt.training.simulate import Hypothesis, in_context, recognised, spoken, written
+from miar_rt.window import Statistics
+
+LAYOUT = (
+    "ravdess", "fer2013_train.npz", "fer2013_valid.npz", "meld/train.csv", "meld/dev.csv",
+    "mosi/train.csv", "mosi/dev.csv", "mosei/train.csv", "mosei/valid.csv",
+)  # fmt: skip
+HELD_OUT = {
+    "fer2013": "fer2013_valid.npz", "meld": "meld/dev.csv", "mosi": "mosi/dev.csv", "mosei": "mosei/valid.csv",
+}  # fmt: skip
+STATISTICS_DRAWS = 2000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What is drawn from (``voices faces texts`` by the numbers in ``corpora``) and what is validated on."""
+
+    corpora: Corpora
+    voices: Voices
+    faces: Faces
+    texts: Texts
+    exams: dict[str, Exam]
+    sizes: dict[str, int]
+
+
+def check_layout(data: Path) -> None:
+    """Make sure that a data folder holds everything.
+
+    Raises
+    ------
+    ValueError
+        Naming what is missing.
+    """
+    missing = [name for name in LAYOUT if not (data / name).exists()]
+    if missing:
+        raise ValueError(f"{data}: training needs {', '.join(missing)} in it")
+
+
+def load_material(data: Path, recipe: Recipe, cache: FeatureCache, *, progress: bool = False) -> Material:
+    """Read and extract every corpus of a data folder; what was extracted before is taken from the cache.
+
+    Parameters
+    ----------
+    data
+        Folder in the layout of ``LAYOUT``.
+    recipe
+        Says which actors are validated on and how many renderings and variants there are.
+    cache
+        Where features are kept.
+    progress
+        Whether to show progress bars.
+
+    Raises
+    ------
+    ValueError
+        When something is missing or malformed.
+    """
+    check_layout(data)
+    clips = read_ravdess(data / "ravdess")
+    training = [clip for clip in clips if clip.actor not in recipe.validation_actors]
+    held_out = [clip for clip in clips if clip.actor in recipe.validation_actors]
+    if not training or not held_out:
+        raise ValueError(f"{data / 'ravdess'}: needs clips of the validation actors and of others")
+    copies = [extract_clips(training, copy, cache, progress=progress) for copy in range(recipe.renderings + 1)]
+    faces, face_labels = _training_faces(data, cache, progress)
+    meld, rated = read_meld(data / "meld/train.csv"), _rated(data)
+    texts = _training_texts([meld, rated], recipe.text_variants, cache, progress)
+    exams = _exams(data, held_out, cache, progress)
+    corpora = Corpora(
+        text=ByLabel(np.array([u.label for u in meld], np.int64)),
+        audio=ByLabel(np.array([clip.label for clip in training], np.int64)),
+        vision=face_labels,
+        text_sentiment=np.array([u.sentiment for u in (*meld, *rated)], np.float32),
+        rated=np.arange(len(meld), len(meld) + len(rated)),
+    )
+    sizes = {
+        "ravdess": len(training),
+        "fer2013": len(face_labels.labels),
+        "meld": len(meld),
+        "mosi+mosei": len(rated),
+    }
+    return Material(corpora, Voices(copies), faces, texts, exams, sizes)
+
+
+def _rated(data: Path) -> list[Utterance]:
+    return read_mosi(data / "mosi/train.csv") + read_mosei(data / "mosei/train.csv")
+
+
+def _training_faces(data: Path, cache: FeatureCache, progress: bool) -> tuple[Faces, ByLabel]:
+    """Stills in which a face is found, both ways round."""
+    stills = read_fer2013(data / "fer2013_train.npz")
+    landmarks = extract_stills(stills.images, cache, progress=progress)
+    found = np.isfinite(landmarks[:, 0, 0])
+    if not found.any():
+        raise ValueError(f"{data / 'fer2013_train.npz'}: no face was found in any picture")
+    height, width = stills.images.shape[1:]
+    landmarks, labels = landmarks[found], stills.labels[found]
+    both = [face_rows(points, width, height) for points in (landmarks, mirrored(landmarks, width))]
+    return Faces(both[0], both[1], labels), ByLabel(labels)
+
+
+def _training_texts(
+    corpora: Sequence[Sequence[Utterance]], variants: int, cache: FeatureCache, progress: bool
+) -> Texts:
+    heard = [[h for corpus in corpora for h in hypotheses(corpus, variant)] for variant in range(variants)]
+    return Texts(
+        [extract_texts(h, cache, what=f"texts, variant {i}", progress=progress) for i, h in enumerate(heard)]
+    )
+
+
+def hypotheses(utterances: Sequence[Utterance], variant: int) -> list[Hypothesis]:
+    """Every utterance as written (0), as a recogniser hears it (1), and with the one before it (2)."""
+    if variant == 0:
+        return [written(u.text) for u in utterances]
+    vocabulary = sorted({word for u in utterances for word in spoken(u.text)})
+    randoms = [np.random.default_rng([variant, i]) for i in range(len(utterances))]
+    if variant == 1:
+        return [recognised(u.text, vocabulary, r) for u, r in zip(utterances, randoms, strict=True)]
+    return [
+        in_context(earlier, u.text, vocabulary, r)
+        for u, earlier, r in zip(utterances, _earlier(utterances), randoms, strict=True)
+    ]
+
+
+def _earlier(utterances: Sequence[Utterance]) -> list[str]:
+    """The text before each utterance in its dialogue or video; nothing for the first."""
+    pairs = zip([None, *utterances], utterances, strict=False)
+    return [before.text if before and before.group == now.group else "" for before, now in pairs]
+
+
+def _exams(data: Path, held_out: Sequence[Clip], cache: FeatureCache, progress: bool) -> dict[str, Exam]:
+    voices = {"ravdess": clips_exam(held_out, cache, progress=progress)}
+    return voices | {
+        name: make_exam(name, data / part, cache, progress=progress) for name, part in HELD_OUT.items()
+    }
+
+
+def training_statistics(material: Material, random: np.random.Generator) -> Statistics:
+    """Location and scale of all channels over windows drawn as in training."""
+    corpora, count = material.corpora, STATISTICS_DRAWS
+    voices = random.integers(len(corpora.audio.labels), size=count)
+    texts = random.integers(len(corpora.text_sentiment), size=count)
+    faces = random.integers(len(corpora.vision.labels), size=count)
+    drawn: dict[Modality, Windows] = {
+        "text": material.texts.draw(texts, random),
+        "audio": material.voices.draw(voices, random),
+        "vision": join([material.faces.draw(part, 2, random) for part in np.array_split(faces, 4)]),
+    }
+    return {name: channel_statistics(windows) for name, windows in drawn.items()}

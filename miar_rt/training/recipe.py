@@ -1,0 +1,92 @@
+"""Everything about a training run that is a choice, in one TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Choices of a training run; the defaults made the checkpoint that ships.
+
+    Attributes
+    ----------
+    name
+        Short name of the checkpoint.
+    epochs, steps, batch
+        Epochs at most, optimiser steps an epoch, samples a step.
+    patience
+        Epochs without a better validation score after which training stops.
+    learning_rate, weight_decay, warmup
+        AdamW; the rate rises over ``warmup`` steps and falls to zero as a cosine over all epochs.
+    average
+        Decay of the running mean of the weights, which is what is validated and kept.
+    alignment, unimodal, sentiment
+        Weights of those losses beside the emotions' cross-entropy.
+    smoothing
+        Label smoothing.
+    sentiment_share, conflict_share
+        Shares of a batch matched by sentiment, and deliberately in conflict.
+    clean_share, renderings
+        Share of voices taken as recorded, and how many live renderings there are of each.
+    text_variants
+        1: transcripts as written; 2: also as a recogniser hears them; 3: also after the utterance before them.
+    validation_actors
+        RAVDESS actors that are validated on.
+    network
+        Fields of ``network.MiarConfig`` that differ from its defaults.
+    """
+
+    name: str = "default-1"
+    epochs: int = 12
+    steps: int = 300
+    batch: int = 64
+    patience: int = 4
+    learning_rate: float = 8e-4
+    weight_decay: float = 0.05
+    warmup: int = 150
+    average: float = 0.995
+    alignment: float = 0.1
+    unimodal: float = 0.05
+    sentiment: float = 0.7
+    smoothing: float = 0.05
+    sentiment_share: float = 0.35
+    conflict_share: float = 0.12
+    clean_share: float = 0.3
+    renderings: int = 6
+    text_variants: int = 3
+    validation_actors: tuple[int, ...] = (17, 18, 19, 20)
+    network: dict[str, Any] = {}
+
+
+def read_recipe(path: Path | None) -> Recipe:
+    """The recipe in a TOML file, the default one without a file.
+
+    Raises
+    ------
+    ValueError
+        When the file cannot be read, is no TOML or names something unknown.
+    """
+    if path is None:
+        return Recipe()
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Recipe)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: reading TOML on Python 3.10 needs tomli: pip install 'miar-live[train]'"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as TOML; every value in it is a number, a name or a flat list, which JSON writes alike."""
+    values = msgspec.to_builtins(recipe)
+    network = values.pop("network")
+    lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values.items()]
+    table = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in network.items()]
+    return "\n".join([*lines, "", "[network]", *table]) + "\n"
