@@ -61,7 +61,8 @@ class AudioTimeline:
         Seconds of statements that are looked at. A gap that the device does not announce is found this late,
         and is then reported at the place where it is found.
     slew
-        Greatest correction as a fraction of time passed.
+        Greatest correction as a fraction of time passed; four times that towards the past, because a block
+        cannot have been captured after it is stated to have been.
     """
 
     def __init__(self, rate: int, gap: float = 0.08, settle: float = 2.0, slew: float = 0.005) -> None:
@@ -103,7 +104,9 @@ class AudioTimeline:
         while t - self._excess[0][0] > self._settle:
             self._excess.popleft()
         least = min(e for _, e in self._excess)
-        wanted = least if least < 0.0 or t - self._excess[0][0] >= 0.9 * self._settle else 0.0
-        shift = max(-self._slew * duration, min(self._slew * duration, wanted * duration / self._settle))
+        settled = t - self._excess[0][0] >= 0.9 * self._settle
+        shift = max(least, -4.0 * self._slew * duration) if least < 0.0 else 0.0
+        if least > 0.0 and settled:
+            shift = min(least * duration / self._settle, self._slew * duration)
         self._excess = deque((at, e - shift) for at, e in self._excess)
         return shift

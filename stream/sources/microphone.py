@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import sys
@@ -30,6 +31,7 @@ from stream.sources.resample import MonoResampler
 BLOCK_SECONDS = 0.02
 _ADC_TIME = "callback time less age by the device's ADC time"
 _ADC_SLACK = 0.1
+_WARM_UP = 10
 _LATENCY = "callback time less reported latency"
 
 
@@ -172,6 +174,8 @@ class _Capture:
         self.latency = 0.0
         self.time_base = _LATENCY
         self._age: float | None = None
+        self._warm_up = _WARM_UP
+        self._earliest = math.inf
         self._clock = clock
         self._queue = queue
         self._rate = rate
@@ -183,7 +187,8 @@ class _Capture:
         """Stamp, convert and queue one block.
 
         How old a block is at its callback is settled by the first one: on some hosts later ADC times wander by
-        half a second while sound comes without a break.
+        half a second while sound comes without a break. The first ``_WARM_UP`` blocks only tell when sound
+        starts, as the very first callbacks come in bursts.
         """
         now = self._clock.now()
         samples = np.frombuffer(data, np.int16).reshape(-1, self._channels)
@@ -193,6 +198,12 @@ class _Capture:
             self.time_base = _LATENCY if adc is None else _ADC_TIME
             self._age = max(self.latency, duration) if adc is None else adc
         stated = now - self._age
+        if self._warm_up:
+            self._warm_up -= 1
+            self._earliest = min(self._earliest, stated) + len(samples) / self._rate
+            return
+        stated = min(stated, self._earliest)
+        self._earliest = math.inf
         placed = self._timeline.place(len(samples), stated, overflow)
         if placed.missing:
             self._put(placed.t - placed.missing - self._resampler.pending, self._resampler.flush())
