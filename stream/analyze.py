@@ -138,4 +138,4 @@ class Analyzer:
         if self._recogniser is not None:
             for update in self._ear.submit(self._recogniser.finish).result():
                 self._session.push_words(update)
-        yield from self._session.advance(self._now + ACOUSTIC_DELAY)
+        yield from self._session.finish(self._now + ACOUSTIC_DELAY)

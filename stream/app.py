@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from miar_rt.checkpoint import CheckpointError
 from miar_rt.engines import EngineUnavailable
@@ -20,6 +20,7 @@ from stream.asr.choose import choose_recogniser
 from stream.clock import CaptureClock
 from stream.events import Outgoing
 from stream.live import Live
+from stream.options import LiveOptions, check_options
 from stream.report import Report, ReportError, SourceInfo, check_writable
 from stream.requests import Requests
 from stream.scoring import Scorer, load_scorer
@@ -29,6 +30,10 @@ from stream.session import Session, SessionConfig
 from stream.sources import AudioSource, NoDefaultDevice, Source, SourceError, VideoSource
 from stream.sources.slot import Slot
 from stream.views import View, make_view
+
+if TYPE_CHECKING:
+    from stream.analyze import Analyzer
+    from stream.sources.media_file import MediaFile
 
 Some = TypeVar("Some", bound=Source)
 
@@ -43,38 +48,16 @@ WRONG_INPUT = (
 )
 """What means that the call or its input is wrong: one line, exit code 2."""
 
+
+class RunFailed(Exception):  # noqa: N818 - it names what happened
+    """Something failed after the call and its input were found right: one line, exit code 1."""
+
+
 NOTICE = (
     "miar-live looks at faces and listens to voices to estimate emotions. Everything stays on this machine and "
     "nothing is stored. People in view must know; in the EU inferring emotions at work or in education is "
     "prohibited except for medical or safety reasons. (--accept-notice hides this, --text-only uses words alone)"
 )
-
-
-@dataclass(frozen=True)
-class LiveOptions:
-    """Everything ``miar-live`` can be told; see its ``--help``."""
-
-    camera: str | None = None
-    no_camera: bool = False
-    mic: str | None = None
-    no_mic: bool = False
-    input: Path | None = None
-    loop: bool = False
-    asr: str = "auto"
-    language: str | None = "en"
-    text_only: bool = False
-    engine: str = "auto"
-    checkpoint: Path | None = None
-    rate: float = 10.0
-    seconds: float | None = None
-    json: bool = False
-    accept_notice: bool = False
-    host: str = "127.0.0.1"
-    port: int = 8765
-    token: str | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    no_server: bool = False
 
 
 def say(line: str) -> None:
@@ -90,41 +73,35 @@ def run_live(options: LiveOptions) -> None:
     Exception
         One of ``WRONG_INPUT`` before anything is captured.
     """
-    config = SessionConfig(rate=options.rate)
-    _check(options)
+    check_options(options)
+    lines: list[str] = []
     with contextlib.ExitStack() as held:
-        scorer, why = load_scorer(options.checkpoint, options.engine)
-        held.callback(scorer.engine.close)
-        say(why)
         clock = CaptureClock()
         devices = _Devices(options, clock, held)
-        recogniser, encoder = _words(options, devices.hears, clock)
+        scorer, why = load_scorer(options.checkpoint, options.engine)
+        held.callback(scorer.engine.close)
+        lines.append(why)
         requests = Requests()
         server = _serve(options, scorer, devices.named, requests, held)
-        view = held.enter_context(make_view(options.json))
+        recogniser, encoder = (
+            _words(options.asr, options.language, clock.now, held, lines) if devices.hears else (None, None)
+        )
         _warm_up(devices)
         clock.restart()
-        devices.open()
-        listening = _listening_to(options, devices, recogniser)
-        session = Session(scorer, encoder, SessionConfig(rate=config.rate, listening_to=listening))
+        devices.open(lines)
+        config = SessionConfig(options.rate, _listening_to(options, devices, recogniser, lines))
+        _announce(options, server, lines)
+        view = held.enter_context(make_view(options.json))
         live = Live(
-            session, recogniser, video=devices.video, audio=devices.audio, clock=clock, listener=_both(server, view)
+            Session(scorer, encoder, config),
+            recogniser,
+            video=devices.video,
+            audio=devices.audio,
+            clock=clock,
+            listener=_both(server, view),
         )
         requests.live = live
         _run(live, view, options.seconds)
-
-
-def _check(options: LiveOptions) -> None:
-    if options.seconds is not None and options.seconds <= 0:
-        raise ValueError(f"--seconds must be more than 0, not {options.seconds:g}")
-    if options.input and (options.camera or options.mic):
-        raise ValueError("--input takes the place of camera and microphone: leave out --camera and --mic")
-    if options.loop and not options.input:
-        raise ValueError("--loop needs --input FILE")
-    if (options.no_camera and options.camera) or (options.no_mic and options.mic):
-        raise ValueError("a device cannot be both named and left out")
-    if (options.tls_cert is None) != (options.tls_key is None):
-        raise ValueError("--tls-cert and --tls-key go together")
 
 
 class _Devices:
@@ -160,24 +137,25 @@ class _Devices:
             found = {"vision": f"camera {options.camera or 0}", "audio": f"microphone {options.mic or ''}".strip()}
         return {m: name for m, name in found.items() if (self._sees if m == "vision" else self.hears)}
 
-    def open(self) -> None:
-        """Open them; a default device that is absent is a warning, one that was named is an error."""
+    def open(self, lines: list[str]) -> None:
+        """Open them; a default device that is absent is a warning in ``lines``, one that was named is an error."""
         if self._options.input:
             media = self._held.enter_context(self._media)
             self.video = Slot[VideoSource](media) if self._sees else None
             self.audio = Slot[AudioSource](media) if self.hears else None
             return
-        if not self._options.accept_notice:
-            say(NOTICE)
-        self.video = self._open(self._camera) if self._sees else None
-        self.audio = self._open(self._microphone) if self.hears else None
+        absent: list[str] = []
+        self.video = self._open(self._camera, absent) if self._sees else None
+        self.audio = self._open(self._microphone, absent) if self.hears else None
         self._sees, self.hears = self.video is not None, self.audio is not None
-        self._need_something()
+        self._need_something(absent)
+        lines.extend(f"warning: {reason}" for reason in absent)
 
-    def _need_something(self) -> None:
+    def _need_something(self, absent: Sequence[str] = ()) -> None:
         if not self._sees and not self.hears:
+            why = f" ({'; '.join(absent)})" if absent else ""
             raise SourceError(
-                "nothing to look at or listen to: give --camera, --mic or --input, or see `miar devices`"
+                f"nothing to look at or listen to{why}: give --camera, --mic or --input, or see `miar devices`"
             )
 
     def _camera(self) -> VideoSource:
@@ -190,29 +168,38 @@ class _Devices:
 
         return Microphone(self._options.mic, self._clock)
 
-    def _open(self, make: Callable[[], Some]) -> Slot[Some] | None:
+    def _open(self, make: Callable[[], Some], absent: list[str]) -> Slot[Some] | None:
         source = make()
         try:
             source.__enter__()
         except NoDefaultDevice as error:
-            say(f"warning: {error}")
+            absent.append(str(error))
             return None
         slot = Slot(source, make)
         self._held.callback(slot.close)
         return slot
 
 
-def _words(options: LiveOptions, hears: bool, clock: CaptureClock) -> tuple[Recogniser | None, TextEncoder | None]:
+def _words(
+    asr: str,
+    language: str | None,
+    now: Callable[[], float] | None,
+    held: contextlib.ExitStack,
+    lines: list[str],
+) -> tuple[Recogniser | None, TextEncoder | None]:
     """Recogniser and text encoder; without the encoder's weights the words are left out, and that is said."""
-    if not hears or options.asr == "off":
+    recogniser, why = choose_recogniser(asr, language, now)
+    if recogniser is None:
+        lines.append(why)
         return None, None
-    recogniser, why = choose_recogniser(options.asr, options.language, clock.now)
-    say(why)
+    held.callback(recogniser.close)
     try:
-        return recogniser, TextEncoder()
+        encoder = TextEncoder()
     except TextEncoderUnavailable as error:
-        say(f"warning: no words: {error}")
+        lines.append(f"warning: no words: {error}")
         return None, None
+    lines.append(why)
+    return recogniser, encoder
 
 
 def _serve(
@@ -232,8 +219,17 @@ def _serve(
         options.host, options.port, describe=describe, token=options.token, tls=tls, on_request=requests
     )
     held.enter_context(server)
-    say(f"dashboard {server.url}")
     return server
+
+
+def _announce(options: LiveOptions, server: Server | None, lines: Sequence[str]) -> None:
+    """All there is to tell, once nothing about the call can be wrong any more and before anything is used."""
+    if not options.input and not options.accept_notice:
+        say(NOTICE)
+    for line in lines:
+        say(line)
+    if server is not None:
+        say(f"dashboard {server.url}")
 
 
 def _warm_up(devices: _Devices) -> None:
@@ -247,12 +243,16 @@ def _warm_up(devices: _Devices) -> None:
         Hearing().acoustic.close()
 
 
-def _listening_to(options: LiveOptions, devices: _Devices, recogniser: Recogniser | None) -> frozenset[Modality]:
+def _listening_to(
+    options: LiveOptions, devices: _Devices, recogniser: Recogniser | None, lines: Sequence[str]
+) -> frozenset[Modality]:
     wanted: dict[Modality, bool] = {
         "text": recogniser is not None and devices.hears,
         "audio": devices.hears and not options.text_only,
         "vision": devices.sees,
     }
+    if not any(wanted.values()):
+        raise ValueError(f"nothing left to score with --text-only ({'; '.join(lines)})")
     return frozenset(modality for modality, here in wanted.items() if here)
 
 
@@ -266,7 +266,7 @@ def _both(server: Server | None, view: View) -> Callable[[Outgoing], None]:
 
 
 def _run(live: Live, view: View, seconds: float | None) -> None:
-    with _stopping(live):
+    with _stopping(live), _under_way():
         live.start()
         try:
             while live.going(seconds):
@@ -274,6 +274,17 @@ def _run(live: Live, view: View, seconds: float | None) -> None:
         finally:
             live.stop()
             view.show()
+    if live.failure:
+        raise RunFailed(live.failure)
+
+
+@contextlib.contextmanager
+def _under_way() -> Iterator[None]:
+    """What goes wrong from here on is no fault of the call."""
+    try:
+        yield
+    except WRONG_INPUT as error:
+        raise RunFailed(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -311,37 +322,35 @@ def run_analyze(
     from stream.analyze import Analyzer
     from stream.sources.media_file import MediaFile
 
+    SessionConfig(rate)
     media = MediaFile(path)
     check_writable(out)
-    scorer, why = load_scorer(checkpoint, engine)
-    say(why)
-    recogniser, encoder = _file_words(asr, language, media.has_audio)
-    here: dict[Modality, bool] = {
-        "text": recogniser is not None,
-        "audio": media.has_audio,
-        "vision": media.has_video,
-    }
-    config = SessionConfig(rate=rate, listening_to=frozenset(m for m, present in here.items() if present))
-    source = SourceInfo(path.name, media.duration, media.has_video, media.has_audio, None)
-    with Report(out, source) as report, Analyzer(Session(scorer, encoder, config), recogniser) as analyzer:
-        for event in _progress(analyzer.run(media), media.duration):
-            report.add(event)
-        report.source = SourceInfo(path.name, media.duration, media.has_video, media.has_audio, media.damage)
+    lines: list[str] = []
+    with contextlib.ExitStack() as held:
+        scorer, why = load_scorer(checkpoint, engine)
+        held.callback(scorer.engine.close)
+        lines.append(why)
+        recogniser, encoder = _words(asr, language, None, held, lines) if media.has_audio else (None, None)
+        here: dict[Modality, bool] = {
+            "text": recogniser is not None,
+            "audio": media.has_audio,
+            "vision": media.has_video,
+        }
+        config = SessionConfig(rate, frozenset(m for m, present in here.items() if present))
+        for line in lines:
+            say(line)
+        held.enter_context(_under_way())
+        _analyze(media, out, Analyzer(Session(scorer, encoder, config), recogniser))
     if media.damage:
         say(f"warning: {media.damage}")
 
 
-def _file_words(asr: str, language: str | None, has_audio: bool) -> tuple[Recogniser | None, TextEncoder | None]:
-    options = LiveOptions(asr=asr, language=language)
-    return _words(options, has_audio, _NoClock())
-
-
-class _NoClock(CaptureClock):
-    """Media time never falls behind itself."""
-
-    def now(self) -> float:
-        """Always the start."""
-        return 0.0
+def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> None:
+    source = SourceInfo(media.name, media.duration, media.has_video, media.has_audio, None)
+    with Report(out, source) as report, analyzer:
+        for event in _progress(analyzer.run(media), media.duration):
+            report.add(event)
+        report.source = dataclasses.replace(source, damage=media.damage)
 
 
 def _progress(events: Iterator[Outgoing], duration: float | None) -> Iterator[Outgoing]:

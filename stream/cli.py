@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,6 @@ live_app = typer.Typer(
 app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     help="Emotion recognition from words, voice and face: files, devices, training, evaluation.",
     epilog="The live recogniser is the command `miar-live`.",
 )
@@ -60,7 +61,8 @@ def live(
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper, before anything can fail
 ) -> None:
     """Recognise emotions live and serve them on ws://HOST:PORT, with a dashboard at http://HOST:PORT/."""
-    from stream.app import LiveOptions, run_live
+    from stream.app import run_live
+    from stream.options import LiveOptions
 
     run_live(
         LiveOptions(
@@ -150,7 +152,6 @@ def evaluate(
 ) -> None:
     """Score a corpus with a checkpoint, by the definitions of the field."""
     from miar_rt.training.evaluate import evaluate as score
-
     from stream.listing import show_scores
 
     chosen = None if modalities is None else tuple(modalities.split(","))
@@ -176,24 +177,27 @@ def export(
 
 def live_main() -> None:
     """Entry point of ``miar-live``."""
-    _run("miar-live", live_app)
+    _run("miar-live", live_app, interrupted=0)
 
 
 def main() -> None:
     """Entry point of ``miar``."""
-    _run("miar", app)
+    _run("miar", app, interrupted=INTERRUPTED)
 
 
 def _language(code: str) -> str | None:
     return None if code == "auto" else code
 
 
-def _run(name: str, command: Callable[..., Any]) -> None:
+def _run(name: str, command: Callable[..., Any], interrupted: int) -> None:
     """Run a command; whatever goes wrong is one line on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if "--debug" in sys.argv:
+        logging.getLogger("miar").setLevel(logging.DEBUG)
     try:
         code = command(prog_name=name, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(INTERRUPTED)
+        sys.exit(interrupted)
     except BrokenPipeError:
         # whoever read our output has gone; Python would complain again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -211,6 +215,6 @@ def _complain(name: str, error: Exception) -> None:
 
     # typer carries a copy of click in some versions and uses click in others: both have this method
     usage = getattr(error, "format_message", None)
-    message = usage() if usage else str(error) or type(error).__name__
+    message = f"{usage().rstrip('.')}; see {name} --help" if usage else str(error) or type(error).__name__
     typer.echo(f"{name}: {' '.join(message.split())}", err=True)
     sys.exit(WRONG if usage or isinstance(error, WRONG_INPUT) else FAILED)

@@ -6,6 +6,7 @@ they pass on goes through bounded mailboxes into one order, the order in which t
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -50,7 +51,7 @@ class Live:
     Parameters
     ----------
     session, recogniser
-        ``recogniser`` may be ``None``; it is closed with the session's threads.
+        ``recogniser`` may be ``None``; both are closed by the caller, after ``stop``.
     video, audio
         What to look at and listen to.
     clock
@@ -81,7 +82,11 @@ class Live:
         self._dropped = dict.fromkeys(("frames", "samples"), 0)
         self._began = 0.0
         self._paused = threading.Event()
+        self._sound_over = threading.Event()
+        self._over = threading.Event()
         self._finished = threading.Event()
+        self._feeding: set[str] = set()
+        self._gave_up: dict[str, str] = {}
         self._workers: list[Worker] = []
         self._blocked: dict[Modality, Reason | None] = {}
 
@@ -95,12 +100,13 @@ class Live:
             bodies.append(("listen", "audio", self._listen))
             if self._recogniser:
                 bodies.append(("recognise", "text", self._recognise))
+        self._feeding = {name for name, _, _ in bodies if name != "score"}
         self._workers = [self._worker(name, modality, body) for name, modality, body in bodies]
         for worker in self._workers:
             worker.start()
 
     def going(self, seconds: float | None = None) -> bool:
-        """False once every source has ended, a stop was asked for, or ``seconds`` of capture are over."""
+        """False once every source has ended and the last of it was scored, ``seconds`` are over, or on request."""
         return not self._finished.is_set() and (seconds is None or self._clock.now() - self._began < seconds)
 
     def request_stop(self) -> None:
@@ -126,6 +132,13 @@ class Live:
         self._session.set_rate(rate)
 
     @property
+    def failure(self) -> str | None:
+        """Why nothing could go on: scoring gave up, or everything that captures did; one line."""
+        sources = {worker.name for worker in self._workers} & {"look", "listen"}
+        hopeless = "score" in self._gave_up or (sources and sources <= self._gave_up.keys())
+        return "; ".join(self._gave_up.values()) if hopeless else None
+
+    @property
     def dropped(self) -> dict[str, int]:
         """What was lost so far because somebody was slow: pictures, samples, mailbox items."""
         return {**self._dropped, "inbox": self._inbox.dropped, "speech": self._speech.dropped}
@@ -135,11 +148,16 @@ class Live:
             self._block(modality, "device_lost", detail)
 
         def failed(detail: str) -> None:
+            self._gave_up[name] = detail
             self._block(modality, "failed", detail)
             if modality is None:
                 self._finished.set()
+            else:
+                self._pour_away(worker)
+                self._ended(worker)
 
-        return Worker(name, body, lost, failed)
+        worker = Worker(name, body, lost, failed)
+        return worker
 
     def _block(self, modality: Modality | None, reason: Reason | None, detail: str) -> None:
         """Pass on that a modality is gone or back, once for each change."""
@@ -151,7 +169,15 @@ class Live:
         self._notices.put(self._status(now, modality, reason or "ok", detail))
 
     def _status(self, now: float, modality: Modality | None, state: str, detail: str) -> Status:
-        return Status(media_time=round(now, 3), modality=modality, state=state, detail=detail, dropped=self.dropped)
+        waiting = {"inbox": self._inbox.depth, "speech": self._speech.depth}
+        return Status(
+            media_time=round(now, 3),
+            modality=modality,
+            state=state,
+            detail=detail,
+            dropped=self.dropped,
+            waiting=waiting,
+        )
 
     def _look(self, worker: Worker) -> None:
         """Pictures into face frames."""
@@ -167,7 +193,7 @@ class Live:
                         break
                 elif not self._paused.is_set():
                     self._inbox.put(face.extract(frame.t, frame.image))
-        self._ended("vision", worker)
+        self._ended(worker)
 
     def _listen(self, worker: Worker) -> None:
         """Sound into descriptors, voice activity, and work for the recogniser."""
@@ -183,7 +209,7 @@ class Live:
                 if not items and _over(source):
                     break
             self._put_all(hearing.acoustic.finish())
-        self._ended("audio", worker)
+        self._ended(worker)
 
     def _hear(self, items: list[AudioChunk | SignalGap], hearing: Hearing) -> None:
         for item in items:
@@ -206,28 +232,37 @@ class Live:
         if self._recogniser is None:
             return
         while not worker.stopping:
-            for heard in self._speech.take(WAIT_SECONDS, limit=RECOGNISE_AT_ONCE):
+            over = self._sound_over.is_set()
+            waiting = self._speech.take(WAIT_SECONDS, limit=RECOGNISE_AT_ONCE)
+            for heard in waiting:
                 if isinstance(heard, SignalGap):
                     self._recogniser.gap(heard.t0, heard.t1)
                 else:
                     chunk, speaking = heard
                     self._put_all(self._recogniser.push(chunk.t, chunk.samples, speaking))
-        self._recogniser.close()
+            if over and not waiting:
+                self._put_all(self._recogniser.finish())
+                break
+        self._ended(worker)
 
     def _score(self, worker: Worker) -> None:
         """Everything in one order into the session, and what it says to the listener."""
         told = 0.0
         while not worker.stopping:
+            over = self._over.is_set()
             for item in self._inbox.take(WAIT_SECONDS / 4):
                 self._take(item)
             began = self._clock.now()
-            for event in self._session.advance(began):
+            for event in self._session.finish(began) if over else self._session.advance(began):
                 self._listener(self._stamped(event, began))
             for notice in self._notices.take(0.0) if self._notices.depth else ():
                 self._listener(notice)
             if began - told > STATUS_SECONDS:
                 told = began
                 self._listener(self._status(began, None, "paused" if self._paused.is_set() else "running", ""))
+            if over:
+                self._finished.set()
+                return
 
     def _take(self, item: Incoming) -> None:
         if isinstance(item, FeatureFrame):
@@ -257,15 +292,27 @@ class Live:
             ),
         )
 
-    def _ended(self, modality: Modality, worker: Worker) -> None:
-        """A file's picture or sound is over; when both are, so is the session."""
+    def _ended(self, worker: Worker) -> None:
+        """A worker has nothing more to give; when none has, what is left is scored and the session over."""
         if worker.stopping:
             return
-        self._block(modality, "off", "ended")
-        over = [self._blocked.get("vision") == "off" or self._video is None]
-        over.append(self._blocked.get("audio") == "off" or self._audio is None)
-        if all(over):
-            self._finished.set()
+        if worker.name == "listen":
+            self._sound_over.set()
+        self._feeding.discard(worker.name)
+        if not self._feeding:
+            self._over.set()
+
+    def _pour_away(self, worker: Worker) -> None:
+        """Take what nobody uses any more: a file has ended only once both its sides were read."""
+        with contextlib.suppress(DeviceLost):
+            if worker.name == "look" and self._video:
+                with self._video.hold() as pictures:
+                    while not worker.stopping and not _over(pictures):
+                        pictures.read_latest(0.0, WAIT_SECONDS)
+            elif worker.name == "listen" and self._audio:
+                with self._audio.hold() as sound:
+                    while not worker.stopping and not _over(sound):
+                        sound.read(WAIT_SECONDS)
 
 
 def _over(source: Source) -> bool:

@@ -181,6 +181,7 @@ class Session:
             encoded = self._encoder.encode([word.text for word in words])
             self._scorer.builder.set_words(words, encoded, update.kind)
         self._outbox.append(_transcript(update))
+        self._fresh = True
 
     def set_status(self, status: DeviceStatus) -> None:
         """Take note that a modality cannot be had, or can again."""
@@ -209,6 +210,11 @@ class Session:
             self._outbox.append(self._score(now))
         outbox, self._outbox = self._outbox, []
         return outbox
+
+    def finish(self, now: float) -> list[Outgoing]:
+        """As ``advance``, when nothing more comes: what is not scored yet is scored however soon that is."""
+        self._due = min(self._due, now)
+        return self.advance(now)
 
     def _score(self, now: float) -> Result:
         # late by a little keeps the average rate, late by a lot does not lead to a burst

@@ -12,8 +12,11 @@ from typing import Generic, TypeVar
 
 RESTARTS = 5
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.25, 5.0
+DOUBLINGS = 16
+"""Of the first backoff at most: a device may stay away for hours, and powers of two overflow."""
+
 HEALTHY_SECONDS = 30.0
-"""A worker that ran so long since its last crash starts counting crashes anew."""
+"""A worker that ran so long before it crashed or lost its device starts counting anew."""
 
 log = logging.getLogger("miar.live")
 Item = TypeVar("Item")
@@ -21,6 +24,10 @@ Item = TypeVar("Item")
 
 class DeviceLost(Exception):  # noqa: N818 - it names what happened to the device
     """The device behind a worker went away; it may come back."""
+
+
+class DeviceGone(DeviceLost):
+    """What was lost cannot come back."""
 
 
 class Mailbox(Generic[Item]):
@@ -69,7 +76,8 @@ class Worker:
 
     ``body`` is run with the worker and returns when its work is done or ``stopping`` is set. When it raises,
     it is run again after a pause: for a lost device as often as it takes, for a crash at most ``RESTARTS``
-    times in a row; then ``failed`` is called with the cause and the thread ends.
+    times in a row; then, or when the device is gone for good, ``failed`` is called with the cause and the
+    thread ends. What is raised once ``stopping`` is set ends the thread and nothing else.
 
     Parameters
     ----------
@@ -126,20 +134,35 @@ class Worker:
             began = time.monotonic()
             try:
                 self._body(self)
+            except DeviceGone as error:
+                self._failed(str(error))
+                return
             except DeviceLost as error:
+                losses = 1 + losses * (time.monotonic() - began < HEALTHY_SECONDS)
                 self._lost(str(error))
-                losses += 1
                 pause = losses
             except Exception as error:
-                if time.monotonic() - began > HEALTHY_SECONDS:
-                    crashes = 0
-                crashes += 1
-                pause = crashes
-                log.exception("%s crashed (%d of %d)", self.name, crashes, RESTARTS)
-                if crashes > RESTARTS:
-                    self._failed(f"{self.name} gave up after {RESTARTS} restarts: {error}")
+                crashes = 1 + crashes * (time.monotonic() - began < HEALTHY_SECONDS)
+                if self._hopeless(error, crashes):
                     return
+                pause = crashes
             else:
                 return
             self.restarts += 1
-            self._stop.wait(min(FIRST_BACKOFF * 2 ** (pause - 1), LONGEST_BACKOFF))
+            self._stop.wait(min(FIRST_BACKOFF * 2.0 ** min(pause - 1, DOUBLINGS), LONGEST_BACKOFF))
+
+    def _hopeless(self, error: Exception, crashes: int) -> bool:
+        """Whether to give up after so many crashes, the last one with ``error``; says so."""
+        cause = f"{type(error).__name__}: {error}"
+        trace = log.isEnabledFor(logging.DEBUG)
+        if self.stopping:
+            log.debug("%s crashed while it was stopped", self.name, exc_info=True)
+            return True
+        if crashes <= RESTARTS:
+            log.warning(
+                "%s crashed and starts anew (%d of %d): %s", self.name, crashes, RESTARTS, cause, exc_info=trace
+            )
+            return False
+        log.error("%s gave up after %d restarts: %s", self.name, RESTARTS, cause, exc_info=trace)
+        self._failed(f"{self.name} gave up after {RESTARTS} restarts: {cause}")
+        return True

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from stream.sources import Source, SourceError
-from stream.workers import DeviceLost
+from stream.workers import DeviceGone, DeviceLost
 
 Some = TypeVar("Some", bound=Source)
 
@@ -29,7 +29,7 @@ class Slot(Generic[Some]):
 
     @contextmanager
     def hold(self) -> Iterator[Some]:
-        """The source, opened anew if it was lost; ``DeviceLost`` when it is not back yet.
+        """The source, opened anew if it was lost: ``DeviceLost`` when it is not back yet, ``DeviceGone`` if never.
 
         Losing it inside closes it; any other error leaves it open for the next holder.
         """
@@ -48,7 +48,7 @@ class Slot(Generic[Some]):
 
     def _open(self) -> Some:
         if self._reopen is None:
-            raise DeviceLost("it cannot be opened again")
+            raise DeviceGone("it cannot be opened again")
         source = self._reopen()
         try:
             source.__enter__()

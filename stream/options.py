@@ -1,0 +1,73 @@
+"""What ``miar-live`` can be told, and what of it cannot be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream.session import SessionConfig
+
+CONFLICTS = (
+    ("--input", "--camera"),
+    ("--input", "--mic"),
+    ("--camera", "--no-camera"),
+    ("--mic", "--no-mic"),
+    ("--text-only", "--camera"),
+    ("--text-only", "--no-mic"),
+)
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """Everything ``miar-live`` can be told; see its ``--help``."""
+
+    camera: str | None = None
+    no_camera: bool = False
+    mic: str | None = None
+    no_mic: bool = False
+    input: Path | None = None
+    loop: bool = False
+    asr: str = "auto"
+    language: str | None = "en"
+    text_only: bool = False
+    engine: str = "auto"
+    checkpoint: Path | None = None
+    rate: float = 10.0
+    seconds: float | None = None
+    json: bool = False
+    accept_notice: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    no_server: bool = False
+
+
+def check_options(options: LiveOptions) -> None:
+    """Look for what can be told to be wrong from the options alone; ``ValueError`` says what would be right."""
+    SessionConfig(options.rate)
+    if options.seconds is not None and not options.seconds > 0:
+        raise ValueError(f"--seconds must be more than 0, not {options.seconds:g}")
+    if options.loop and not options.input:
+        raise ValueError("--loop needs --input FILE")
+    if (options.tls_cert is None) != (options.tls_key is None):
+        raise ValueError("--tls-cert and --tls-key go together")
+    for first, second in _conflicts(options):
+        raise ValueError(f"{first} and {second} exclude each other: leave one out")
+
+
+def _conflicts(options: LiveOptions) -> Iterator[tuple[str, str]]:
+    """Options given that cannot both be obeyed."""
+    given = {
+        "--input": options.input is not None,
+        "--camera": options.camera is not None,
+        "--mic": options.mic is not None,
+        "--no-camera": options.no_camera,
+        "--no-mic": options.no_mic,
+        "--text-only": options.text_only,
+    }
+    for first, second in CONFLICTS:
+        if given[first] and given[second]:
+            yield first, second
