@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,14 @@ def random_checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def random_scorer() -> Scorer:
     return Scorer(random_checkpoint(), OnnxEngine(random_checkpoint()))
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A tiny network trained on made-up corpora, which lie beside it in ``data``; features are kept apart."""
+    from small_corpora import train_tiny, write_data
+
+    folder = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        yield train_tiny(write_data(folder / "data"), folder / "checkpoint")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.temperature import HIGH, LOW, Temperatures, fit_temperature, pattern_name, softmax
-from miar_rt.signals import MODALITIES, Modality
+from miar_rt.signals import MODALITIES, Array, Modality
 from miar_rt.training.batches import network_inputs
 from miar_rt.training.exams import BATCH, Answers, Exam, Score
 from miar_rt.training.pairing import ALL, CLASSES, PAIRS
@@ -35,12 +35,13 @@ def fit_temperatures(
         modality: fit_temperature(answers[name].logits, exams[name].truth[exams[name].owner].astype(np.int64))
         for modality, name in SINGLE_EXAMS.items()
     }
-    joint, labels = matched_logits(exams, score, statistics, np.random.default_rng(seed))
+    several = np.array([*PAIRS, ALL], np.float32)
+    joint, labels = matched_logits(exams, score, statistics, several, np.random.default_rng(seed))
     alone = {
         modality: _confidence(answers[name].logits, found[modality]) for modality, name in SINGLE_EXAMS.items()
     }
     by_pattern: dict[str, float] = dict(found.items())
-    for column, pattern in enumerate((*PAIRS, ALL)):
+    for column, pattern in enumerate(several):
         present = [bool(here) for here in pattern]
         members = [name for name, here in zip(MODALITIES, present, strict=True) if here]
         fitted = fit_temperature(joint[:, column], labels)
@@ -65,12 +66,11 @@ def _no_surer_than(logits: Floats, temperature: float, ceiling: float) -> float:
 
 
 def matched_logits(
-    exams: Mapping[str, Exam], score: Score, statistics: Statistics, random: np.random.Generator
+    exams: Mapping[str, Exam], score: Score, statistics: Statistics, patterns: Array, random: np.random.Generator
 ) -> tuple[Floats, Integers]:
-    """Logits ``[n, 4, classes]`` of matched validation samples, for the three pairs and all; labels ``[n]``."""
+    """Logits ``[n, P, classes]`` of matched validation samples under ``patterns [P, 3]``; labels ``[n]``."""
     labels = random.integers(CLASSES, size=MATCHED)
     chosen = {modality: _windows_of(exams[name], labels, random) for modality, name in SINGLE_EXAMS.items()}
-    patterns = np.array([*PAIRS, ALL], np.float32)
     parts = []
     for start in range(0, MATCHED, BATCH):
         rows = slice(start, start + BATCH)
