@@ -1,17 +1,15 @@
 """A real server and real clients over loopback."""
 
-import asyncio
 import contextlib
 import http.client
 import json
 import socket
 import threading
-import time
 import typing
-from collections.abc import Iterator
 
 import msgspec
 import pytest
+from loopback import TOKEN, WAIT, eventually, ws
 from serving_samples import result
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -19,23 +17,14 @@ from websockets.typing import Origin, Subprotocol
 
 from stream.events import Status, Transcript
 from stream.serving import fanout, protocol
-from stream.serving.client import MiarClient, RefusedError, SyncMiarClient
-from stream.serving.client import Result as ClientResult
 from stream.serving.pages import FILES
 from stream.serving.server import SPARE_CONNECTIONS, Options, Server, ServerError
-
-TOKEN = "correct horse"  # noqa: S105 - of these tests alone
-WAIT = 20.0
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(port=0, describe=protocol.HelloInfo(engine="onnx"), options=Options(max_clients=40)) as one:
+    with free_server() as one:
         yield one
-
-
-def ws(server: Server) -> str:
-    return f"ws://127.0.0.1:{server.port}/"
 
 
 def open_socket(server: Server, **options: typing.Any) -> ClientConnection:
@@ -60,13 +49,6 @@ def ask(server: Server, method: str, target: str, **headers: str) -> http.client
     one = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT)
     one.request(method, target, headers={name.replace("_", "-"): value for name, value in headers.items()})
     return one.getresponse()
-
-
-def eventually(holds: typing.Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not holds():
-        assert time.monotonic() < deadline, "did not come true"
-        time.sleep(0.01)
 
 
 def test_handshake_and_results(server: Server) -> None:
@@ -364,50 +346,3 @@ def test_a_client_that_does_not_read_holds_up_nobody(server: Server) -> None:
             newest = max(newest, message.get("seq", 0))
             told = message if message.get("state") == "lagging" else told
         assert told["dropped"]["client"] > 100
-
-
-def test_python_client_reconnects_and_is_typed() -> None:
-    server = Server(port=0)
-    server.start()
-    port = server.port
-    seen: list[ClientResult] = []
-
-    async def listen() -> None:
-        async for one in MiarClient(ws(server)):
-            seen.append(one)
-            if one.seq == 2:
-                return
-
-    thread = threading.Thread(target=lambda: asyncio.run(listen()))
-    thread.start()
-    server.publish(result(1))
-    eventually(lambda: len(seen) >= 1)
-    server.stop()
-    with Server(port=port) as again:
-        again.publish(result(2))
-        thread.join(WAIT)
-    assert [one.seq for one in seen] == [1, 2]
-    assert seen[1] == msgspec.convert(msgspec.to_builtins(result(2)), ClientResult)
-    assert seen[1].modalities["vision"].reason == "no_face"
-
-
-def test_sync_client(server: Server) -> None:
-    server.publish(result(9))
-    for one in SyncMiarClient(ws(server), max_rate=5):
-        assert one.seq == 9
-        break
-
-
-def test_clients_give_up_where_trying_again_is_no_use() -> None:
-    with Server(port=0, token=TOKEN) as server:
-        with pytest.raises(RefusedError):
-            next(iter(SyncMiarClient(ws(server), token="wrong")))  # noqa: S106
-        with pytest.raises(RefusedError):
-            next(iter(SyncMiarClient(f"{ws(server)}elsewhere")))
-        server.publish(result(4))
-        assert next(iter(SyncMiarClient(ws(server), token=TOKEN))).seq == 4
-
-
-def test_a_client_that_shall_not_reconnect_tells_the_loss() -> None:
-    with pytest.raises(OSError, match=r".+"):
-        next(iter(SyncMiarClient("ws://127.0.0.1:9/", reconnect=False)))
