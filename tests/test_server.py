@@ -6,10 +6,11 @@ import json
 import socket
 import threading
 import typing
+from collections.abc import Iterator
 
 import msgspec
 import pytest
-from loopback import TOKEN, WAIT, eventually, ws
+from loopback import TOKEN, WAIT, eventually, free_server, ws
 from serving_samples import result
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
