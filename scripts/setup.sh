@@ -153,7 +153,7 @@ install_torch() { # leaves $constraints naming the torch that is to stay
 }
 
 install_packages() {
-    extras=train,demo
+    extras=demo
     [ "$target" = test ] && extras=train,demo,lsl,osc,dev
     say "installing the Python packages (a minute or two)"
     install -c "$constraints" -e ".[$extras]"
