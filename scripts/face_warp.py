@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from miar_rt.features.face_tracker import quiet
+
 Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
@@ -43,9 +45,10 @@ def portrait() -> Picture:
 
 def find_landmarks(picture: Picture) -> Floats:
     """FaceMesh landmarks ``[468, 2]`` in pixels."""
-    import mediapipe as mp
+    with quiet():
+        import mediapipe as mp
 
-    with mp.solutions.face_mesh.FaceMesh(static_image_mode=True) as mesh:
+    with quiet(), mp.solutions.face_mesh.FaceMesh(static_image_mode=True) as mesh:
         found = mesh.process(picture).multi_face_landmarks
     if not found:
         raise RuntimeError("FaceMesh finds no face in the portrait")
