@@ -85,6 +85,8 @@ missing_packages() {
     has_command pactl || echo pulseaudio-utils
     [ -e "$(echo /usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so)" ] || echo libasound2-plugins
     has_command chromium || is_ubuntu || echo chromium
+    [ -e "$(echo /usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib)" ] || # an RTSP camera
+        echo gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 }
 
 install_system_packages() {
