@@ -197,7 +197,7 @@ def _run(name: str, command: Callable[..., Any], interrupted: int) -> None:
     try:
         code = command(prog_name=name, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(interrupted)
+        code = INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has gone; Python would complain again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -206,6 +206,8 @@ def _run(name: str, command: Callable[..., Any], interrupted: int) -> None:
         if "--debug" in sys.argv:
             raise
         _complain(name, error)
+    # typer turns most interruptions into this code by itself
+    code = interrupted if code == INTERRUPTED else code
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,0 +1,52 @@
+"""The two commands as a user types them: in this process, where that is quicker, or in one of their own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stream import cli
+
+ROOT = Path(__file__).parents[1]
+MAIN = {"miar": cli.main, "miar-live": cli.live_main}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+def run(capfd: pytest.CaptureFixture[str], program: str, *arguments: object) -> Outcome:
+    """Run a command here, with everything written to the file descriptors of stdout and stderr."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    capfd.readouterr()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [program, *map(str, arguments)])
+            with pytest.raises(SystemExit) as left:
+                MAIN[program]()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert isinstance(left.value.code, int)
+    return Outcome(left.value.code, *capfd.readouterr())
+
+
+def start(program: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start a command in a process of its own."""
+    function = MAIN[program].__name__
+    code = f"import sys; sys.argv[0] = {program!r}; from stream.cli import {function}; {function}()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
