@@ -22,8 +22,8 @@ _CONTEXT_WORDS = 2
 _PARTIAL_CONFIDENCE = 0.5
 _MODELS_A_FRAME = 3000
 _WORDS_A_FRAME = 20
-"""Hypotheses kept a frame at most. On clear speech this costs no word errors; on speech the model knows badly, and on
-noise, where everything is about as likely, it takes 40 % off the work."""
+"""Hypotheses kept a frame at most. On clear speech this costs no word errors; on speech the model knows badly, and
+on noise, where everything is about as likely, it takes 40 % off the work."""
 
 
 class SphinxRecogniser:

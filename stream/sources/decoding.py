@@ -142,6 +142,9 @@ class PictureMaker:
     def __init__(self, aspect: float) -> None:
         self._aspect = aspect
         self._reformatter: Any = VideoReformatter()
+        # pictures are small: sharing one among threads costs more than it saves; older PyAV never does
+        shares = "threads" in (VideoReformatter.reformat.__doc__ or "")
+        self._options = {"threads": 1} if shares else {}
 
     def make(self, frame: Any) -> NDArray[np.uint8]:
         """The picture of one frame."""
@@ -153,6 +156,7 @@ class PictureMaker:
             height=max(1, round(height * scale)),
             format="rgb24",
             interpolation="BILINEAR" if scale == 1.0 else "AREA",
+            **self._options,
         )
         image: NDArray[np.uint8] = small.to_ndarray()
         turns = frame_rotation(frame) // 90
