@@ -255,7 +255,7 @@ def making(checkpoint: Checkpoint, recipe: Recipe, machine: str) -> str:
         **{name: done[name] for name in ("seed", "minutes", "epochs", "best_epoch")},
         steps=recipe.steps,
         machine=machine,
-        samples=", ".join(f"{name} {done[name]:,}" for name in ("ravdess", "fer2013", "meld", "mosi+mosei")),
+        samples=", ".join(f"{name} {count:,}" for name, count in done["samples"].items()),
         temperatures=", ".join(f"{name} {t:.2f}" for name, t in checkpoint.temperatures.by_pattern.items()),
         date=f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}",
         sha256=checkpoint.sha256[:12],

@@ -150,7 +150,7 @@ def test_training_hypotheses_are_the_same_every_time() -> None:
 def corpora(random: np.random.Generator) -> pairing.Corpora:
     text, audio, vision = (pairing.ByLabel(random.permutation(np.arange(140) % 7)) for _ in range(3))
     sentiment = np.concatenate([np.zeros(140), np.linspace(-3, 3, 60)]).astype(np.float32)
-    return pairing.Corpora(text, audio, vision, sentiment, np.arange(140, 200))
+    return pairing.Corpora(text, audio, vision, sentiment, [np.arange(140, 160), np.arange(160, 200)], (0.5, 0.5))
 
 
 def test_matched_samples_share_their_label(corpora: pairing.Corpora, random: np.random.Generator) -> None:
@@ -192,7 +192,7 @@ def test_an_unlabelled_text_alone_teaches_no_emotion() -> None:
 def test_class_weights_give_a_corpus_its_shares_back(random: np.random.Generator) -> None:
     text = pairing.ByLabel(np.array([0] * 8 + [1, 2, 3, 4, 5, 6]))
     other = pairing.ByLabel(np.arange(14) % 7)
-    corpora = pairing.Corpora(text, other, other, np.zeros(14, np.float32), np.zeros(0, np.int64))
+    corpora = pairing.Corpora(text, other, other, np.zeros(14, np.float32), [np.arange(14)], (1.0,))
     weights = pairing.class_weights(corpora, pairing.draw_patterns(random))
     assert weights[0] * corpora.mixed_prior == pytest.approx(text.prior)
     assert weights[3:].tolist() == np.ones((2, 7)).tolist()
@@ -331,7 +331,7 @@ def test_a_run_leaves_a_checkpoint_and_a_log(tiny_checkpoint: Path) -> None:
     checkpoint = load_checkpoint(tiny_checkpoint)
     assert checkpoint.name == "tiny"
     assert checkpoint.config["width"] == 16
-    assert checkpoint.corpora["ravdess"] == 8
+    assert checkpoint.corpora["samples"]["ravdess"] == 8
     assert set(checkpoint.scores) == {"ravdess", "fer2013", "meld", "mosi", "mosei"}
     assert len(checkpoint.temperatures.by_pattern) == 7
     assert checkpoint.interval_factor > 0.0

@@ -107,7 +107,7 @@ def ship(out: Path, run: Run, seed: int) -> None:
         interval_factor=interval_factor(exams, answers),
         graph=trace_network(config, SPEC),
         extractors=extractor_versions(),
-        corpora=run.material.sizes | {"seed": seed, **run.record()},
+        corpora={"samples": run.material.sizes, "seed": seed, **run.record()},
         scores={name: grade(exam, answers[name], temperatures) for name, exam in exams.items()},
     )
     save_checkpoint(out, checkpoint)

@@ -87,27 +87,26 @@ def load_material(data: Path, recipe: Recipe, cache: FeatureCache, *, progress: 
         raise ValueError(f"{data / 'ravdess'}: needs clips of the validation actors and of others")
     copies = [extract_clips(training, copy, cache, progress=progress) for copy in range(recipe.renderings + 1)]
     faces, face_labels = _training_faces(data, cache, progress)
-    meld, rated = read_meld(data / "meld/train.csv"), _rated(data)
-    texts = _training_texts([meld, rated], recipe.text_variants, cache, progress)
+    meld, mosi = read_meld(data / "meld/train.csv"), read_mosi(data / "mosi/train.csv")
+    mosei = read_mosei(data / "mosei/train.csv")
+    texts = _training_texts([meld, mosi, mosei], recipe.text_variants, cache, progress)
     exams = _exams(data, held_out, cache, progress)
     corpora = Corpora(
         text=ByLabel(np.array([u.label for u in meld], np.int64)),
         audio=ByLabel(np.array([clip.label for clip in training], np.int64)),
         vision=face_labels,
-        text_sentiment=np.array([u.sentiment for u in (*meld, *rated)], np.float32),
-        rated=np.arange(len(meld), len(meld) + len(rated)),
+        text_sentiment=np.array([u.sentiment for u in (*meld, *mosi, *mosei)], np.float32),
+        rated=np.split(np.arange(len(meld), len(meld) + len(mosi) + len(mosei)), [len(mosi)]),
+        rated_shares=(recipe.mosi_share, 1.0 - recipe.mosi_share),
     )
     sizes = {
         "ravdess": len(training),
         "fer2013": len(face_labels.labels),
         "meld": len(meld),
-        "mosi+mosei": len(rated),
+        "mosi": len(mosi),
+        "mosei": len(mosei),
     }
     return Material(corpora, Voices(copies), faces, texts, exams, sizes)
-
-
-def _rated(data: Path) -> list[Utterance]:
-    return read_mosi(data / "mosi/train.csv") + read_mosei(data / "mosei/train.csv")
 
 
 def _training_faces(data: Path, cache: FeatureCache, progress: bool) -> tuple[Faces, ByLabel]:

@@ -80,14 +80,16 @@ class Draw:
 class Corpora:
     """Labels of everything there is to pair; texts with an emotion come before those with only a sentiment.
 
-    ``text_sentiment`` holds the sentiment of every text, ``rated`` the numbers of those rated on the CMU scale.
+    ``text_sentiment`` holds the sentiment of every text, ``rated`` the numbers of those rated on the CMU scale,
+    corpus by corpus, and ``rated_shares`` how often each of these is drawn from.
     """
 
     text: ByLabel
     audio: ByLabel
     vision: ByLabel
     text_sentiment: Floats
-    rated: Integers
+    rated: Sequence[Integers]
+    rated_shares: Sequence[float]
     lent_trust: float = 0.15
 
     @property
@@ -102,7 +104,7 @@ def draw_batch(corpora: Corpora, size: int, mixture: Mixture, random: Random) ->
     labels = random.choice(CLASSES, size=(size, 3), p=corpora.mixed_prior)
     kind = random.random(size)
     conflicting = kind < mixture.conflict
-    by_sentiment = (kind >= 1.0 - mixture.sentiment) & (len(corpora.rated) > 0)
+    by_sentiment = kind >= 1.0 - mixture.sentiment
     text = np.zeros(size, np.int64)
     text[by_sentiment] = _rated_texts(corpora, int(by_sentiment.sum()), random)
     labels[by_sentiment, 1] = _labels_of(corpora.text_sentiment[text[by_sentiment]], random)
@@ -126,7 +128,8 @@ def _labels(corpora: Corpora, audio: Integers, vision: Integers) -> tuple[Intege
 
 
 def _rated_texts(corpora: Corpora, count: int, random: Random) -> Integers:
-    return random.choice(corpora.rated, size=count) if count else np.zeros(0, np.int64)
+    chosen = random.choice(len(corpora.rated), size=count, p=corpora.rated_shares)
+    return np.array([random.choice(corpora.rated[i]) for i in chosen], np.int64)
 
 
 def _labels_of(sentiment: Floats, random: Random) -> Integers:

@@ -29,6 +29,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Label smoothing.
     sentiment_share, conflict_share
         Shares of a batch matched by sentiment, and deliberately in conflict.
+    mosi_share
+        How often a rated text is from CMU-MOSI, which is small, and not from CMU-MOSEI.
     clean_share, renderings
         Share of voices taken as recorded, and how many live renderings there are of each.
     text_variants
@@ -54,6 +56,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     smoothing: float = 0.05
     sentiment_share: float = 0.35
     conflict_share: float = 0.12
+    mosi_share: float = 0.3
     clean_share: float = 0.3
     renderings: int = 6
     text_variants: int = 3
