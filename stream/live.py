@@ -304,7 +304,7 @@ class Live:
 
     def _pour_away(self, worker: Worker) -> None:
         """Take what nobody uses any more: a file has ended only once both its sides were read."""
-        with contextlib.suppress(DeviceLost):
+        with contextlib.suppress(Exception):
             if worker.name == "look" and self._video:
                 with self._video.hold() as pictures:
                     while not worker.stopping and not _over(pictures):

@@ -205,7 +205,7 @@ class Session:
             raise ValueError(f"time runs backwards: {now:.6f} s after {self._last_score:.6f} s")
         for frame in self._senses.poll() if self._senses else ():
             self.push_features(frame)
-        idle = now - self._last_score >= IDLE_SECONDS
+        idle = now - self._last_score >= max(IDLE_SECONDS, self._period)
         if (self._fresh and now >= self._due - 1e-9) or idle:
             self._outbox.append(self._score(now))
         outbox, self._outbox = self._outbox, []
