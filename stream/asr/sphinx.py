@@ -21,8 +21,8 @@ _TAIL_S = 0.4
 _CONTEXT_WORDS = 2
 _PARTIAL_CONFIDENCE = 0.5
 _SEARCH = {"maxhmmpf": 2000, "maxwpf": 10, "topn": 2}
-"""Hypotheses kept and densities looked at in a frame, at most. On clear speech this costs no word errors that could be
-measured; on speech the model knows badly, and on noise, where everything is about as likely, it halves the work."""
+"""Hypotheses kept and densities looked at in a frame, at most. On clear speech this costs no word errors that could
+be measured; on speech the model knows badly, and on noise, where all is about as likely, it halves the work."""
 
 
 class SphinxRecogniser:
