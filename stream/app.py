@@ -269,7 +269,7 @@ def _run(live: Live, view: View, seconds: float | None) -> None:
     with _stopping(live), _under_way():
         live.start()
         try:
-            while live.going(seconds):
+            while live.going(seconds) and not view.abandoned:
                 view.show()
         finally:
             live.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 
@@ -15,7 +16,15 @@ WAITING_LINES = 1024
 
 
 class View:
-    """Takes events from the scoring thread and shows them from the main one; this one shows nothing."""
+    """Takes events from the scoring thread and shows them from the main one; this one shows nothing.
+
+    Attributes
+    ----------
+    abandoned
+        Whether the one it was shown to has gone.
+    """
+
+    abandoned = False
 
     def __init__(self, waiting: int = 1) -> None:
         self.events: Mailbox[Outgoing] = Mailbox(waiting)
@@ -46,9 +55,14 @@ class JsonLines(View):
 
     def show(self) -> None:
         """Write what has come."""
-        for event in self.events.take(REFRESH_SECONDS):
-            sys.stdout.buffer.write(self._encoder.encode(event) + b"\n")
-        sys.stdout.buffer.flush()
+        lines = [self._encoder.encode(event) + b"\n" for event in self.events.take(REFRESH_SECONDS)]
+        try:
+            sys.stdout.buffer.write(b"".join(lines))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            # what is left in the buffer must go somewhere, or Python complains when it flushes at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.abandoned = True
 
 
 class LiveView(View):
