@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,18 +26,26 @@ class Outcome:
     err: str
 
 
-def run(capfd: pytest.CaptureFixture[str], program: str, *arguments: object) -> Outcome:
-    """Run a command here, with everything written to the file descriptors of stdout and stderr."""
+@contextlib.contextmanager
+def typed(program: str, *arguments: object) -> Iterator[Callable[[], None]]:
+    """The command's entry point, to be called as if it had been typed; what it changes is put back."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    capfd.readouterr()
+    level = logging.getLogger("miar").level
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [program, *map(str, arguments)])
-            with pytest.raises(SystemExit) as left:
-                MAIN[program]()
+            yield MAIN[program]
     finally:
+        logging.getLogger("miar").setLevel(level)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def run(capfd: pytest.CaptureFixture[str], program: str, *arguments: object) -> Outcome:
+    """Run a command here, with everything written to the file descriptors of stdout and stderr."""
+    capfd.readouterr()
+    with typed(program, *arguments) as main, pytest.raises(SystemExit) as left:
+        main()
     assert isinstance(left.value.code, int)
     return Outcome(left.value.code, *capfd.readouterr())
 

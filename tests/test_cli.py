@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from cli_runs import ROOT, Outcome, run
+from cli_runs import ROOT, Outcome, run, typed
 from media_makers import quadrants, write_video, write_wav
 
 from stream import cli
@@ -331,6 +331,5 @@ def test_a_failure_on_the_way_is_1_and_debug_shows_where(
 
     monkeypatch.setattr("stream.app.load_scorer", fail)
     assert run(capfd, "miar-live", "--input", clip) == Outcome(1, "", "miar-live: out of order\n")
-    monkeypatch.setattr(sys, "argv", ["miar-live", "--input", str(clip), "--debug"])
-    with pytest.raises(RuntimeError, match="order"):
-        cli.live_main()
+    with typed("miar-live", "--input", clip, "--debug") as main, pytest.raises(RuntimeError, match="order"):
+        main()
