@@ -114,7 +114,7 @@ class Camera:
 
 
 class Words:
-    """A recogniser that says ``updates`` at the end of the sound and does ``then`` with each chunk."""
+    """A recogniser that says ``updates`` at the end of the sound and does ``then`` with each chunk and there."""
 
     kind: RecogniserKind = "sphinx"
     name = "test recogniser"
@@ -133,6 +133,7 @@ class Words:
         self.gaps.append((t0, t1))
 
     def finish(self) -> list[WordsUpdate]:
+        self._then()
         return list(self._updates)
 
     def close(self) -> None:
