@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from types import TracebackType
 
 import msgspec
@@ -13,6 +14,7 @@ from stream.workers import Mailbox
 
 REFRESH_SECONDS = 0.1
 WAITING_LINES = 1024
+LAST_LINES_SECONDS = 0.5
 
 
 class View:
@@ -47,22 +49,51 @@ class View:
 
 
 class JsonLines(View):
-    """One JSON object a line on stdout."""
+    """One JSON object a line on stdout, written by a thread: a reader that stalls must not hold up the end."""
 
     def __init__(self) -> None:
         super().__init__(WAITING_LINES)
         self._encoder = msgspec.json.Encoder()
+        self._over = threading.Event()
+        self._writer = threading.Thread(target=self._write, name="miar-json", daemon=True)
+
+    def __enter__(self) -> JsonLines:
+        self._writer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._writer.join(LAST_LINES_SECONDS)
+        if self._writer.is_alive():
+            self._let_go()
 
     def show(self) -> None:
-        """Write what has come."""
-        lines = [self._encoder.encode(event) + b"\n" for event in self.events.take(REFRESH_SECONDS)]
-        try:
-            sys.stdout.buffer.write(b"".join(lines))
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            # what is left in the buffer must go somewhere, or Python complains when it flushes at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self.abandoned = True
+        """Wait a little; the thread writes."""
+        self._over.wait(REFRESH_SECONDS)
+
+    def _write(self) -> None:
+        while not self.abandoned:
+            over = self._over.is_set()
+            lines = [self._encoder.encode(event) + b"\n" for event in self.events.take(REFRESH_SECONDS)]
+            try:
+                _write_all(b"".join(lines))
+            except OSError:
+                self._let_go()
+                self.abandoned = True
+            if over and not lines:
+                return
+
+    def _let_go(self) -> None:
+        # what is left must go somewhere, or Python complains when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_all(data: bytes) -> None:
+    """Write to stdout without its lock, which a stalled write would keep to the very end of the program."""
+    while data:
+        data = data[os.write(sys.stdout.fileno(), data) :]
 
 
 class LiveView(View):
