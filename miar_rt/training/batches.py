@@ -21,6 +21,11 @@ Random = np.random.Generator
 
 SPEECH = 0.5
 LEAST_SPEECH_SECONDS = 0.5
+TOKENS_LOST = 0.15
+BLENDED, BLEND = 0.3, 0.3
+"""Share of stills that move towards another of their class, and how far at most."""
+TRACKING_JITTER = 0.008
+"""Of landmarks, in eye distances: up to a fraction of what they vary between faces."""
 MARGIN = 2
 """Empty rows kept before the earliest filled one when a batch is trimmed: what the convolution reaches over."""
 
@@ -87,7 +92,7 @@ class Faces:
         others = np.array([random.choice(self._same[int(self._labels[i])]) for i in stills])
         side = (random.random(len(stills)) < 0.5).astype(np.int64)
         first, second = self._versions[side, stills], self._versions[side, others]
-        blend = _wander(len(stills), steps, random) * (random.random((len(stills), 1)) < 0.4) * 0.4
+        blend = _wander(len(stills), steps, random) * (random.random((len(stills), 1)) < BLENDED) * BLEND
         values = first[:, None] + np.abs(blend)[..., None] * (second - first)[:, None]
         self._disturb(values, random)
         length = random.integers(1, steps + 1, len(stills))
@@ -98,7 +103,7 @@ class Faces:
     def _disturb(self, values: Array, random: Random) -> None:
         """Tracking jitter on mesh and measures; pose as if the face were anywhere before a camera."""
         groups, (count, steps) = self._spec.vision_groups, values.shape[:2]
-        level = random.uniform(0.0, 0.012, (count, 1, 1)).astype(np.float32)
+        level = random.uniform(0.0, TRACKING_JITTER, (count, 1, 1)).astype(np.float32)
         for name in ("mesh", "units"):
             width = groups[name].stop - groups[name].start
             values[:, :, groups[name]] += level * random.standard_normal((count, steps, width), np.float32)
@@ -131,10 +136,13 @@ class Texts:
         self._builder = WindowBuilder(spec)
 
     def draw(self, texts: Integers, random: Random) -> Windows:
-        """One window of each text in a random variant, up to 6 s after its last word."""
+        """One window of each text in a random variant, up to 6 s after its last word, some of its tokens lost."""
         chosen = random.integers(len(self.variants), size=len(texts))
         delays = random.uniform(0.0, 1.0, len(texts)) ** 2 * 6.0
-        return join([self.window(int(v), int(i), float(d)) for v, i, d in zip(chosen, texts, delays, strict=True)])
+        whole = join([self.window(int(v), int(i), float(d)) for v, i, d in zip(chosen, texts, delays, strict=True)])
+        lost = random.random(whole.mask.shape) < TOKENS_LOST
+        lost[:, -1] = False
+        return Windows(whole.values, whole.mask & ~lost)
 
     def window(self, variant: int, text: int, delay: float) -> Windows:
         """The window of one hypothesis ``delay`` seconds after its last word, ``[1, steps, channels]``."""

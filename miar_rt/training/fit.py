@@ -25,7 +25,7 @@ from miar_rt.engines import Scores
 from miar_rt.engines.export import trace_network
 from miar_rt.input_spec import SPEC
 from miar_rt.network import Miar, MiarConfig
-from miar_rt.signals import Array, Modality
+from miar_rt.signals import MODALITIES, Array, Modality
 from miar_rt.training.batches import Windows, network_inputs, trim
 from miar_rt.training.cache import FeatureCache
 from miar_rt.training.calibrate import fit_temperatures, interval_factor
@@ -207,6 +207,9 @@ class Run:
         draw = draw_batch(self.material.corpora, self.recipe.batch, mixture, self.random)
         patterns = draw_patterns(self.random)
         inputs = {name: torch.from_numpy(array) for name, array in self._inputs(draw).items()}
+        for name in MODALITIES:
+            noise = self.recipe.noise * torch.randn_like(inputs[name])
+            inputs[name] = inputs[name] + noise * inputs[f"{name}_mask"].unsqueeze(-1)
         presence = torch.from_numpy(np.repeat(patterns[None], self.recipe.batch, axis=0))
         losses = self._loss(self._network(**inputs, presence=presence), draw, patterns)
         self._optimizer.zero_grad()

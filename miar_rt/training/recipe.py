@@ -25,8 +25,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Decay of the running mean of the weights, which is what is validated and kept.
     alignment, unimodal, sentiment
         Weights of those losses beside the emotions' cross-entropy.
-    smoothing
-        Label smoothing.
+    smoothing, noise
+        Label smoothing; Gaussian noise on every normalised input channel.
     sentiment_share, conflict_share
         Shares of a batch matched by sentiment, and deliberately in conflict.
     mosi_share
@@ -42,10 +42,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     name: str = "default-1"
-    epochs: int = 12
+    epochs: int = 14
     steps: int = 300
     batch: int = 64
-    patience: int = 4
+    patience: int = 5
     learning_rate: float = 8e-4
     weight_decay: float = 0.05
     warmup: int = 150
@@ -54,11 +54,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unimodal: float = 0.05
     sentiment: float = 0.7
     smoothing: float = 0.05
+    noise: float = 0.1
     sentiment_share: float = 0.35
     conflict_share: float = 0.12
     mosi_share: float = 0.3
     clean_share: float = 0.3
-    renderings: int = 6
+    renderings: int = 8
     text_variants: int = 3
     validation_actors: tuple[int, ...] = (17, 18, 19, 20)
     network: dict[str, Any] = {}
