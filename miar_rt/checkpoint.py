@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from calibration.temperature import Temperatures
 from miar_rt.engines.weightless import WeightlessGraph
@@ -25,6 +28,8 @@ FORMAT_VERSION = 1
 DEFAULT = Path(__file__).parent / "checkpoints" / "default"
 _WEIGHTS, _DOCUMENT, _GRAPH = "model.safetensors", "model.json", "graph.onnx"
 _NETWORK, _STATISTICS = "network.", "statistics."
+LONGEST_NAME = 64
+LARGEST_FILE = 1 << 30
 
 
 class CheckpointError(ValueError):
@@ -177,6 +182,7 @@ def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpo
         )
     try:
         temperatures = Temperatures(document.temperatures)
+        _require_sense(document, state)
     except ValueError as error:
         raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
     return Checkpoint(
@@ -196,14 +202,19 @@ def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpo
 
 
 def _read_document(folder: Path) -> _Document:
-    if not (folder / _DOCUMENT).is_file():
+    try:
+        there = (folder / _DOCUMENT).is_file()
+    except OSError:
+        there = False
+    if not there:
         raise CheckpointError(
             f"{folder} is no checkpoint: that is a folder with {_DOCUMENT}, {_WEIGHTS} and {_GRAPH}, "
             "as miar train writes it"
         )
+    content = _read(folder / _DOCUMENT)
     try:
-        document = msgspec.json.decode((folder / _DOCUMENT).read_bytes(), type=_Document)
-    except (OSError, msgspec.MsgspecError) as error:
+        document = msgspec.json.decode(content, type=_Document)
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise CheckpointError(f"{folder / _DOCUMENT} is damaged or of another program: {error}") from error
     if (document.format, document.version) != (FORMAT, FORMAT_VERSION):
         raise CheckpointError(
@@ -211,6 +222,21 @@ def _read_document(folder: Path) -> _Document:
             f"this program reads {FORMAT} {FORMAT_VERSION}"
         )
     return document
+
+
+def _require_sense(document: _Document, state: Mapping[str, Array]) -> None:
+    """Look for values that would give answers without meaning; ``ValueError`` names them."""
+    if not (0 < len(document.name) <= LONGEST_NAME and document.name.isprintable()):
+        raise ValueError(f"its name must be 1 to {LONGEST_NAME} printable characters")
+    if not 0.0 < document.interval_factor < 100.0:
+        raise ValueError(f"interval factor {document.interval_factor}")
+    patterns = {"+".join(c) for n in (1, 2, 3) for c in combinations(MODALITIES, n)}
+    unknown = document.temperatures.keys() - patterns
+    if unknown:
+        raise ValueError(f"temperature of an unknown pattern {min(unknown)!r}")
+    wrong = [name for name, array in state.items() if not np.isfinite(array).all()]
+    if wrong:
+        raise ValueError(f"{wrong[0]} holds what is no number")
 
 
 def _require_spec(folder: Path, document: _Document, spec: InputSpec) -> None:
@@ -224,11 +250,20 @@ def _require_spec(folder: Path, document: _Document, spec: InputSpec) -> None:
         )
 
 
-def _read_verified(path: Path, sha256: str) -> bytes:
+def _read(path: Path) -> bytes:
+    """Content of a regular file of a believable size."""
     try:
-        content = path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path} is no regular file; copy the checkpoint again")
+        if path.stat().st_size > LARGEST_FILE:
+            raise CheckpointError(f"{path} is too large for a checkpoint; copy it again")
+        return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"checkpoint {path.parent} is incomplete: {error}") from error
+
+
+def _read_verified(path: Path, sha256: str) -> bytes:
+    content = _read(path)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise CheckpointError(f"{path} is damaged: {_DOCUMENT} names another sha256; copy the checkpoint again")
     return content
@@ -250,9 +285,12 @@ def _tensors(folder: Path, weights: bytes, spec: InputSpec) -> tuple[dict[str, A
     except (SafetensorError, KeyError) as error:
         raise CheckpointError(f"{folder / _WEIGHTS} is not what training writes: {error}") from error
     for modality, width in spec.widths.items():
-        if statistics[modality].location.shape != (width,):
+        location, scale = statistics[modality].location, statistics[modality].scale
+        if location.shape != (width,) or scale.shape != (width,):
             raise CheckpointError(
                 f"{folder / _WEIGHTS}: the statistics of {modality} are not {width} channels wide"
             )
+        if not (np.isfinite(location).all() and np.isfinite(scale).all() and (scale > 0.0).all()):
+            raise CheckpointError(f"{folder / _WEIGHTS}: the statistics of {modality} are no statistics")
     state = {name.removeprefix(_NETWORK): array for name, array in tensors.items() if name.startswith(_NETWORK)}
     return state, statistics

@@ -72,7 +72,7 @@ class InputSpec:
 
     @property
     def vision_groups(self) -> dict[str, slice]:
-        """Column ranges of the face channels: ``mesh`` (x, y, z by landmark), ``pose``, ``units``, ``appearance``."""
+        """Column ranges of the face channels: ``mesh`` (x, y, z by landmark), ``pose``, ``units`` and so on."""
         widths = {
             "mesh": 3 * len(self.mesh_landmarks),
             "pose": len(self.head_pose),

@@ -62,7 +62,9 @@ NOTICE = (
 
 def say(line: str) -> None:
     """One line for the person at the terminal, on stderr: stdout is for results."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the one place that speaks
+    # nobody listening is no reason to stop
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the one place that speaks
 
 
 def run_live(options: LiveOptions) -> None:
@@ -294,7 +296,7 @@ def _stopping(live: Live) -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         live.request_stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -346,7 +348,9 @@ def run_analyze(
 
 
 def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> None:
-    source = SourceInfo(media.name, media.duration, media.has_video, media.has_audio, None)
+    # a file's name is bytes, the report is text
+    name = media.name.encode(errors="replace").decode()
+    source = SourceInfo(name, media.duration, media.has_video, media.has_audio, None)
     with Report(out, source) as report, analyzer:
         for event in _progress(analyzer.run(media), media.duration):
             report.add(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -190,7 +191,12 @@ def _language(code: str) -> str | None:
 
 def _run(name: str, command: Callable[..., Any], interrupted: int) -> None:
     """Run a command; whatever goes wrong is one line on stderr and an exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if sys.stderr is None:  # closed by the shell: nobody is told, and the work goes on
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the program runs
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    # asyncio's own remarks about clients that left are not for the person at the terminal
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     if "--debug" in sys.argv:
         logging.getLogger("miar").setLevel(logging.DEBUG)
     try:

@@ -215,13 +215,17 @@ class Live:
         for item in items:
             if isinstance(item, SignalGap):
                 hearing.gap(item)
-                self._speech.put(item)
+                self._to_recogniser(item)
                 continue
             hearing.feed(item)
             frames, speaking = hearing.listen(item)
             self._put_all(frames)
-            self._speech.put((item, speaking))
+            self._to_recogniser((item, speaking))
         self._put_all(hearing.acoustic.poll())
+
+    def _to_recogniser(self, heard: Heard) -> None:
+        if self._recogniser is not None:
+            self._speech.put(heard)
 
     def _put_all(self, items: Sequence[Incoming]) -> None:
         for item in items:

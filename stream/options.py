@@ -54,6 +54,10 @@ def check_options(options: LiveOptions) -> None:
         raise ValueError("--loop needs --input FILE")
     if (options.tls_cert is None) != (options.tls_key is None):
         raise ValueError("--tls-cert and --tls-key go together")
+    if options.no_camera and options.no_mic:
+        raise ValueError("nothing to look at or listen to with both --no-camera and --no-mic: leave one out")
+    if options.token is not None and not (options.token and options.token.isprintable()):
+        raise ValueError("--token must be printable characters, at least one")
     for first, second in _conflicts(options):
         raise ValueError(f"{first} and {second} exclude each other: leave one out")
 

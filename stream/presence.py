@@ -19,6 +19,10 @@ SPEECH_MEMORY_SECONDS = 2.0
 """So long after the last speech the voice of the window still speaks for the person."""
 
 
+AHEAD_SECONDS = 0.1
+"""A stamp may lie so far in the future, by the jitter of clocks; what lies further has not happened."""
+
+
 @dataclass(frozen=True, slots=True)
 class Availability:
     """Whether a modality is usable; if so the time of its newest signal, if not why."""
@@ -81,7 +85,7 @@ class PresenceTracker:
     def _text(self, now: float) -> Availability:
         if self._word is None:
             return Availability("no_words_yet", None)
-        return _unless("stale", now - self._word > self._word_memory, self._word)
+        return _unless("stale", _older(self._word, now, self._word_memory), self._word)
 
     def _audio(self, now: float) -> Availability:
         if _older(self._acoustic, now, STALE_SECONDS):
@@ -95,7 +99,8 @@ class PresenceTracker:
 
 
 def _older(t: float | None, now: float, seconds: float) -> bool:
-    return t is None or now - t > seconds
+    """Whether ``t`` is too long ago, or so far ahead that it cannot have happened."""
+    return t is None or not -AHEAD_SECONDS <= now - t <= seconds
 
 
 def _unless(reason: Reason, absent: bool, newest: float | None) -> Availability:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -172,7 +173,7 @@ class Sheet:
     def _ticks(self) -> list[float]:
         if self.seconds <= 3.0:
             return [i * 0.5 for i in range(int(self.seconds * 2) + 1)]
-        step = next((step for step in _TICKS if self.seconds / step <= 15), _TICKS[-1])
+        step = next((step for step in _TICKS if self.seconds / step <= 15), math.ceil(self.seconds / 15))
         return [float(i * step) for i in range(int(self.seconds // step) + 1)]
 
     def _write(self, x: float, y: float, text: str, **look: Any) -> None:

@@ -61,6 +61,8 @@ class Scorer:
         patterns = availability_patterns(window.presence)
         scores = self.engine.score(as_batch([window]), patterns[None].astype(np.float32))
         logits = scores.logits[0].astype(np.float64)
+        if not (np.isfinite(logits).all() and np.isfinite(scores.sentiment).all()):
+            raise FloatingPointError(f"checkpoint {self.checkpoint.name} answers with what is no number")
         probabilities = np.stack([self._calibrated(row, here) for row, here in zip(logits, patterns, strict=True)])
         sentiment = np.clip(scores.sentiment[0].astype(np.float64), -SENTIMENT_LIMIT, SENTIMENT_LIMIT)
         gate = [float(weight) for weight in scores.gate[0, 0]]

@@ -8,6 +8,7 @@ methods below with its capture time, in one order; the same calls give the same 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,6 +166,8 @@ class Session:
 
     def push_features(self, frame: FeatureFrame) -> None:
         """Take one feature frame of voice or face, in order of time for each kind."""
+        if not math.isfinite(frame.t):
+            raise ValueError(f"a {frame.kind} frame at {frame.t} s: times are finite seconds")
         self._scorer.builder.push(frame)
         self._presence.saw(frame)
         if frame.kind != "voice":
@@ -172,6 +175,7 @@ class Session:
 
     def push_words(self, update: WordsUpdate) -> None:
         """Take what a recogniser says; times of words are capture times."""
+        update = dataclasses.replace(update, committed=_said(update.committed), partial=_said(update.partial))
         if not (update.committed or update.partial or update.speech_final or self._words.partial):
             return
         self._words.update(update)
@@ -199,8 +203,10 @@ class Session:
         Raises
         ------
         ValueError
-            When time runs backwards.
+            When time runs backwards or is no number.
         """
+        if not math.isfinite(now):
+            raise ValueError(f"it cannot be {now} s: times are finite seconds")
         if now < self._last_score:
             raise ValueError(f"time runs backwards: {now:.6f} s after {self._last_score:.6f} s")
         for frame in self._senses.poll() if self._senses else ():
@@ -291,6 +297,11 @@ class _Words:
         return TranscriptState(
             committed=" ".join(recent), partial=" ".join(word.text for word in self.partial), asr=self._kind
         )
+
+
+def _said(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Words that say anything at all, with times that are numbers."""
+    return tuple(word for word in words if word.text.strip() and math.isfinite(word.t0 + word.t1))
 
 
 def _states(

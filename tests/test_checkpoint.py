@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from random_checkpoint import random_checkpoint
 
+from calibration.temperature import Temperatures
 from miar_rt import checkpoint as module
 from miar_rt.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from miar_rt.input_spec import SPEC
+from miar_rt.window import ChannelStatistics
 
 
 @pytest.fixture
@@ -136,3 +138,36 @@ def test_the_packaged_checkpoint_loads() -> None:
     loaded = load_checkpoint()
     assert loaded.spec == SPEC
     assert loaded.name
+
+
+def test_values_without_meaning_are_refused(tmp_path: Path) -> None:
+    good = random_checkpoint()
+    name = next(iter(good.state))
+    wrong = {
+        "interval factor": {"interval_factor": -5.0},
+        "unknown pattern": {"temperatures": Temperatures({"smell": 2.0})},
+        "printable characters": {"name": "x" * 100_000},
+        "what is no number": {"state": {**good.state, name: np.full_like(good.state[name], np.nan)}},
+    }
+    for complaint, change in wrong.items():
+        save_checkpoint(tmp_path / "wrong", replace(good, **change))
+        with pytest.raises(CheckpointError, match=complaint):
+            load_checkpoint(tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("scale", [0.0, np.nan, np.inf])
+def test_statistics_that_are_none_are_refused(tmp_path: Path, scale: float) -> None:
+    good = random_checkpoint()
+    audio = good.statistics["audio"]
+    wrong = {**good.statistics, "audio": ChannelStatistics(audio.location, np.full_like(audio.scale, scale))}
+    save_checkpoint(tmp_path / "wrong", replace(good, statistics=wrong))
+    with pytest.raises(CheckpointError, match="no statistics"):
+        load_checkpoint(tmp_path / "wrong")
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "piped", random_checkpoint())
+    (tmp_path / "piped" / "model.safetensors").unlink()
+    os.mkfifo(tmp_path / "piped" / "model.safetensors")
+    with pytest.raises(CheckpointError, match="no regular file"):
+        load_checkpoint(tmp_path / "piped")

@@ -257,3 +257,28 @@ def test_whatever_happens_results_are_honest_and_repeatable(story: list[tuple[fl
             assert sum(result.emotions.values()) == pytest.approx(1.0, abs=1e-5)
             assert sum(state.contribution for state in present) == pytest.approx(1.0, abs=1e-5)
     assert [result.seq for result in results(heard)] == list(range(len(results(heard))))
+
+
+@pytest.mark.parametrize("t", [float("nan"), float("inf"), -float("inf")])
+def test_times_that_are_no_numbers_are_refused(t: float) -> None:
+    session = make_session()
+    with pytest.raises(ValueError, match="finite seconds"):
+        session.push_features(face(0.0).__class__("face", t, face(0.0).values))
+    with pytest.raises(ValueError, match="finite seconds"):
+        session.advance(t)
+
+
+def test_what_has_not_happened_yet_is_not_present() -> None:
+    session = make_session()
+    session.push_features(face(1e6))
+    session.push_features(face(0.5, valid=False))
+    (result,) = results(session.advance(0.6))
+    assert result.modalities["vision"].reason == "no_face"
+    assert result.emotions is None
+
+
+def test_words_that_say_nothing_are_no_words() -> None:
+    session = make_session()
+    session.push_words(WordsUpdate(1.0, "written", (Word(0.5, 1.0, "  "), Word(0.5, float("nan"), "late"))))
+    (result,) = results(session.advance(1.2))
+    assert result.modalities["text"].reason == "no_words_yet"

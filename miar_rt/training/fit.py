@@ -82,8 +82,8 @@ def train(
     if epochs is not None:
         recipe = msgspec.structs.replace(recipe, epochs=epochs)
     folder = out / "training"
-    folder.mkdir(parents=True, exist_ok=True)
     material = load_material(data, recipe, FeatureCache(), progress=progress)
+    folder.mkdir(parents=True, exist_ok=True)
     run = Run(material, recipe, seed, folder)
     run.go(progress)
     ship(out, run, seed)

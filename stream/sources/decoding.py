@@ -41,7 +41,11 @@ def opened(path: Path) -> Any:
 
 
 def _check_file(path: Path) -> None:
-    if not path.exists():
+    try:
+        here = path.exists()
+    except OSError as error:
+        raise SourceError(f"cannot read a file of that name: {error.strerror}; give the path of a file") from error
+    if not here:
         raise SourceError(f"no such file: {path}; give the path of a video or sound file")
     if not path.is_file():
         what = "a directory" if path.is_dir() else "no regular file"

@@ -31,6 +31,9 @@ MediaItem: TypeAlias = AudioChunk | VideoFrame | SignalGap
 _JUMP = Fraction(1, 10)
 """Stated and counted time of sound may differ by these seconds before it is taken for missing sound."""
 
+_LONGEST_GAP = 600
+"""Seconds of missing sound that are believed; a stamp that leaps further is wrong."""
+
 _ASSUMED_PERIOD = Fraction(1, 25)
 _KINDS: tuple[Kind, Kind] = ("video", "audio")
 
@@ -196,8 +199,9 @@ class _Stretch:
         self._position = round(begin * SAMPLE_RATE)
 
     def continues(self, frame: Any, t: Fraction | None) -> bool:
-        """Whether a frame at media time ``t`` belongs to this run."""
-        return _sound_format(frame) == self._format and (t is None or t - self.end <= _JUMP)
+        """Whether a frame at media time ``t`` belongs to this run; a leap beyond belief is a wrong stamp."""
+        leap = None if t is None else t - self.end
+        return _sound_format(frame) == self._format and (leap is None or not _JUMP < leap <= _LONGEST_GAP)
 
     def push(self, frame: Any) -> tuple[int, NDArray[np.int16]]:
         self.end += Fraction(frame.samples, frame.sample_rate)
