@@ -61,14 +61,15 @@ class Run:
         process = psutil.Process(self._process.pid)
         try:
             while self._process.poll() is None:
-                used = process.cpu_times()
+                family = [process, *process.children(recursive=True)]
+                used = [one.cpu_times() for one in family]
                 self.samples.append(
                     {
                         "t": time.monotonic() - self.began,
-                        "cpu": used.user + used.system,
-                        "rss_mb": process.memory_info().rss / 2**20,
-                        "threads": process.num_threads(),
-                        "files": process.num_fds(),
+                        "cpu": sum(times.user + times.system for times in used),
+                        "rss_mb": sum(one.memory_info().rss for one in family) / 2**20,
+                        "threads": sum(one.num_threads() for one in family),
+                        "files": sum(one.num_fds() for one in family),
                     }
                 )
                 time.sleep(POLL_SECONDS)
