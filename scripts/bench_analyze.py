@@ -55,6 +55,8 @@ def speed(file: Path, seconds: float, checkpoint: Path | None) -> float:
         scorer, _ = load_scorer(checkpoint, "onnx")
         held.callback(scorer.engine.close)
         session = Session(scorer, TextEncoder())
+        if recogniser is not None:
+            held.callback(recogniser.close)
         analyzer = held.enter_context(Analyzer(session, recogniser))
         began = time.perf_counter()
         for _ in analyzer.run(MediaFile(file, loop=True), seconds):

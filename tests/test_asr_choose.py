@@ -25,6 +25,7 @@ def test_auto_without_weights_uses_pocketsphinx_and_says_so_in_one_line():
     recogniser, line = choose_recogniser("auto", "en")
     assert recogniser is not None
     assert recogniser.kind == "sphinx"
+    recogniser.close()
     assert line.startswith("words by pocketsphinx: the weights of whisper")
     assert "\n" not in line
 
@@ -43,6 +44,7 @@ def test_auto_with_a_bad_folder_falls_back(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path))
     recogniser, line = choose_recogniser("auto", "en")
     assert recogniser is not None
+    recogniser.close()
     assert "is no CTranslate2 Whisper model" in line
 
 
@@ -57,6 +59,7 @@ def test_sphinx():
     recogniser, line = choose_recogniser("sphinx", "en")
     assert recogniser is not None
     assert recogniser.name == "sphinx en-us"
+    recogniser.close()
     assert line == "words by pocketsphinx, as asked"
 
 

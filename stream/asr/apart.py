@@ -6,10 +6,14 @@ that scores, faces and results would wait for it.
 
 from __future__ import annotations
 
-import multiprocessing
+import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,7 @@ from stream.asr import Recogniser, RecogniserUnavailable
 
 START_SECONDS = 60.0
 STOP_SECONDS = 0.5
+_PROGRAM = "import sys; from stream.asr.apart import serve; serve(int(sys.argv[1]))"
 
 
 class Apart:
@@ -63,20 +68,35 @@ class Apart:
     def close(self) -> None:
         """End the other process."""
         self._pipe.close()
-        self._process.join(STOP_SECONDS)
-        if self._process.is_alive():
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._make), name="recogniser", daemon=True)
-        self._process.start()
-        theirs.close()
-        if not self._pipe.poll(START_SECONDS):
+        # not multiprocessing: its new process would import the caller's main program again, guarded or not
+        ours, theirs = socket.socketpair()
+        path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        self._pipe = Connection(ours.detach())
+        try:
+            self._pipe.send(self._make)
+            if not self._pipe.poll(START_SECONDS):
+                raise TimeoutError(f"no answer within {START_SECONDS:.0f} s")
+            self.kind, self.name, self.skipped_s = self._answer()
+        except (EOFError, OSError) as error:
             self.close()
-            raise RecogniserUnavailable(f"the recogniser's process did not start within {START_SECONDS:.0f} s")
-        self.kind, self.name, self.skipped_s = self._answer()
+            raise RecogniserUnavailable(f"the recogniser's process did not start: {error}") from error
+        except RecogniserUnavailable:
+            self.close()
+            raise
 
     def _ask(self, what: str, *arguments: Any) -> Any:
         try:
@@ -95,10 +115,12 @@ class Apart:
         return answer
 
 
-def _serve(pipe: Connection, make: Callable[[], Recogniser]) -> None:
-    """The other process: answer calls until the pipe is closed."""
+def serve(descriptor: int) -> None:
+    """The other process: answer calls that come over a socket until it is closed."""
     # Ctrl-C reaches every process of a terminal; the one that started this one decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pipe = Connection(descriptor)
+    make: Callable[[], Recogniser] = pipe.recv()
     try:
         recogniser = make()
         pipe.send((recogniser.kind, recogniser.name, recogniser.skipped_s))

@@ -42,7 +42,7 @@ def choose_recogniser(
     if name == "whisper" and bool(colon) == bool(model):
         return _whisper(model, language, clock)
     if spec == "sphinx":
-        return _sphinx(language, clock is not None), "words by pocketsphinx, as asked"
+        return _sphinx(language), "words by pocketsphinx, as asked"
     if spec == "auto":
         return _auto(language, clock)
     if spec == "off":
@@ -56,19 +56,18 @@ def _auto(language: str | None, clock: Callable[[], float] | None) -> tuple[Reco
     except (RecogniserUnavailable, ValueError) as error:
         why = str(error)
     try:
-        return _sphinx(language, clock is not None), f"words by pocketsphinx: {why}"
+        return _sphinx(language), f"words by pocketsphinx: {why}"
     except RecogniserUnavailable as error:
         return None, f"no words: {why}; {error}"
 
 
-def _sphinx(language: str | None, live: bool) -> Recogniser:
-    """In a process of its own in live use, in this one where only the answers matter."""
+def _sphinx(language: str | None) -> Recogniser:
     from stream.asr.apart import Apart
     from stream.asr.sphinx import SphinxRecogniser
 
     if language not in {None, "en"}:
         raise RecogniserUnavailable(f"pocketsphinx knows English only, not {language!r}: use --asr whisper")
-    return Apart(SphinxRecogniser) if live else SphinxRecogniser()
+    return Apart(SphinxRecogniser)
 
 
 def _whisper(model: str, language: str | None, clock: Callable[[], float] | None) -> tuple[Recogniser, str]:
