@@ -2,15 +2,15 @@
 
 Every item counts at the moment it would have been complete in real time, and extraction takes no time; words
 and descriptors arrive with the delay that their algorithms need and no other. Items are extracted a little
-ahead of the media clock by one thread for faces and one for words, each in order, so that two runs agree to
-the last bit however the threads are scheduled.
+ahead of the media clock by one thread each for faces, voice activity and words, each in order, so that two runs
+agree to the last bit however the threads are scheduled.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,11 +18,11 @@ from typing import TypeAlias
 
 from miar_rt.features.acoustic import LOOKAHEAD_SECONDS
 from miar_rt.features.face import FaceExtractor
-from miar_rt.signals import FeatureFrame, WordsUpdate
+from miar_rt.signals import FeatureFrame
 from stream.asr import Recogniser
 from stream.events import SAMPLE_RATE, AudioChunk, Outgoing, SignalGap, VideoFrame
 from stream.senses import Hearing
-from stream.session import Session
+from stream.session import Session, Signal
 from stream.sources.media_file import MediaFile, due
 
 ACOUSTIC_DELAY = 0.03
@@ -32,7 +32,6 @@ AHEAD_SECONDS = LOOKAHEAD_SECONDS + 0.4
 ACOUSTIC_RATE = 100
 
 Item: TypeAlias = AudioChunk | VideoFrame | SignalGap
-Finding: TypeAlias = FeatureFrame | WordsUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class _Pending:
     """An item on its way: when it counts, and what it will say by then."""
 
     now: float
-    findings: Future[list[Finding]]
+    findings: Sequence[Future[Sequence[Signal]]]
 
 
 class Analyzer:
@@ -59,8 +58,7 @@ class Analyzer:
         self._recogniser = recogniser
         self._hearing = Hearing()
         self._face = FaceExtractor()
-        self._ear = ThreadPoolExecutor(1, thread_name_prefix="ear")
-        self._eye = ThreadPoolExecutor(1, thread_name_prefix="eye")
+        self._eye, self._ear, self._scribe = (ThreadPoolExecutor(1, name) for name in ("eye", "ear", "scribe"))
         self._acoustic: deque[FeatureFrame] = deque()
         self._settled = 0
         self._now = 0.0
@@ -71,7 +69,7 @@ class Analyzer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for executor in (self._ear, self._eye):
+        for executor in (self._scribe, self._ear, self._eye):
             executor.shutdown(cancel_futures=True)
         self._hearing.acoustic.close()
         self._face.close()
@@ -89,24 +87,26 @@ class Analyzer:
                 yield from self._consume(pending.popleft())
         yield from self._drain(pending)
 
-    def _submit(self, item: Item) -> Future[list[Finding]]:
+    def _submit(self, item: Item) -> list[Future[Sequence[Signal]]]:
         if isinstance(item, VideoFrame):
-            return self._eye.submit(self._see, item)
-        if isinstance(item, AudioChunk):
-            self._hearing.feed(item)
-            return self._ear.submit(self._hear, item)
-        return self._ear.submit(self._miss, item)
+            return [self._eye.submit(self._see, item)]
+        if isinstance(item, SignalGap):
+            self._ear.submit(self._hearing.gap, item)
+            return [self._scribe.submit(self._miss, item)]
+        self._hearing.feed(item)
+        heard = self._ear.submit(self._hearing.listen, item)
+        return [
+            self._ear.submit(lambda: heard.result()[0]),
+            self._scribe.submit(lambda: self._write(item, heard.result()[1])),
+        ]
 
-    def _see(self, frame: VideoFrame) -> list[Finding]:
+    def _see(self, frame: VideoFrame) -> Sequence[Signal]:
         return [self._face.extract(frame.t, frame.image)]
 
-    def _hear(self, chunk: AudioChunk) -> list[Finding]:
-        frames, speaking = self._hearing.listen(chunk)
-        words = self._recogniser.push(chunk.t, chunk.samples, speaking) if self._recogniser else []
-        return [*frames, *words]
+    def _write(self, chunk: AudioChunk, speaking: bool) -> Sequence[Signal]:
+        return self._recogniser.push(chunk.t, chunk.samples, speaking) if self._recogniser else []
 
-    def _miss(self, gap: SignalGap) -> list[Finding]:
-        self._hearing.gap(gap)
+    def _miss(self, gap: SignalGap) -> Sequence[Signal]:
         if self._recogniser:
             self._recogniser.gap(gap.t0, gap.t1)
         return []
@@ -116,11 +116,9 @@ class Analyzer:
         self._now = max(self._now, pending.now)
         while self._acoustic and self._acoustic[0].t <= self._now - ACOUSTIC_DELAY:
             self._session.push_features(self._acoustic.popleft())
-        for finding in pending.findings.result():
-            if isinstance(finding, WordsUpdate):
-                self._session.push_words(finding)
-            else:
-                self._session.push_features(finding)
+        for findings in pending.findings:
+            for finding in findings.result():
+                self._session.push(finding)
         return self._session.advance(self._now)
 
     def _settle(self) -> None:
@@ -136,6 +134,6 @@ class Analyzer:
         for item in pending:
             yield from self._consume(item)
         if self._recogniser is not None:
-            for update in self._ear.submit(self._recogniser.finish).result():
-                self._session.push_words(update)
+            for update in self._scribe.submit(self._recogniser.finish).result():
+                self._session.push(update)
         yield from self._session.finish(self._now + ACOUSTIC_DELAY)

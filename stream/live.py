@@ -15,12 +15,12 @@ from typing import TypeAlias
 import msgspec
 
 from miar_rt.features.face import FaceExtractor
-from miar_rt.signals import FeatureFrame, Modality, WordsUpdate
+from miar_rt.signals import Modality
 from stream.asr import Recogniser
 from stream.clock import CaptureClock
 from stream.events import AudioChunk, DeviceStatus, Latency, Outgoing, Reason, Result, SignalGap, Status
 from stream.senses import Hearing
-from stream.session import Session
+from stream.session import Session, Signal
 from stream.sources import AudioSource, Source, VideoSource
 from stream.sources.slot import Slot
 from stream.workers import DeviceLost, Mailbox, Worker
@@ -40,7 +40,6 @@ STOP_SECONDS = 1.5
 
 log = logging.getLogger("miar.live")
 
-Incoming: TypeAlias = FeatureFrame | WordsUpdate | DeviceStatus
 Heard: TypeAlias = "tuple[AudioChunk, bool] | SignalGap"
 Listener: TypeAlias = Callable[[Outgoing], None]
 
@@ -76,7 +75,7 @@ class Live:
         self._audio = audio
         self._clock = clock
         self._listener = listener
-        self._inbox: Mailbox[Incoming] = Mailbox(INBOX_ITEMS)
+        self._inbox: Mailbox[Signal] = Mailbox(INBOX_ITEMS)
         self._speech: Mailbox[Heard] = Mailbox(SPEECH_CHUNKS)
         self._notices: Mailbox[Status] = Mailbox(64)
         self._dropped = dict.fromkeys(("frames", "samples"), 0)
@@ -227,7 +226,7 @@ class Live:
         if self._recogniser is not None:
             self._speech.put(heard)
 
-    def _put_all(self, items: Sequence[Incoming]) -> None:
+    def _put_all(self, items: Sequence[Signal]) -> None:
         for item in items:
             self._inbox.put(item)
 
@@ -255,7 +254,7 @@ class Live:
         while not worker.stopping:
             over = self._over.is_set()
             for item in self._inbox.take(WAIT_SECONDS / 4):
-                self._take(item)
+                self._session.push(item)
             began = self._clock.now()
             for event in self._session.finish(began) if over else self._session.advance(began):
                 self._listener(self._stamped(event, began))
@@ -267,14 +266,6 @@ class Live:
             if over:
                 self._finished.set()
                 return
-
-    def _take(self, item: Incoming) -> None:
-        if isinstance(item, FeatureFrame):
-            self._session.push_features(item)
-        elif isinstance(item, WordsUpdate):
-            self._session.push_words(item)
-        else:
-            self._session.set_status(item)
 
     def _stamped(self, event: Outgoing, began: float) -> Outgoing:
         """A result with the times that only a live run can know."""

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -42,6 +43,8 @@ IDLE_SECONDS = 0.5
 """With nothing new to score, listeners are still told so this often."""
 
 DECIMALS = 6
+
+Signal: TypeAlias = FeatureFrame | WordsUpdate | DeviceStatus
 
 
 @dataclass(frozen=True)
@@ -144,10 +147,7 @@ class Session:
     def push_audio(self, t: float, samples: NDArray[np.int16]) -> None:
         """Take sound, int16 ``[n]`` mono at 16 kHz, whose first sample was captured at ``t`` seconds."""
         for finding in self._need_senses().hear(AudioChunk(t, samples)):
-            if isinstance(finding, WordsUpdate):
-                self.push_words(finding)
-            else:
-                self.push_features(finding)
+            self.push(finding)
 
     def push_frame(self, t: float, image: NDArray[np.uint8]) -> None:
         """Take a picture, uint8 ``[height, width, 3]`` in RGB order, captured at ``t`` seconds."""
@@ -163,6 +163,15 @@ class Session:
         if self._senses is None:
             raise RuntimeError("this session takes features; make one with Session.open to push sound and pictures")
         return self._senses
+
+    def push(self, signal: Signal) -> None:
+        """Take whatever an extractor, a recogniser or a device says, by its kind."""
+        if isinstance(signal, FeatureFrame):
+            self.push_features(signal)
+        elif isinstance(signal, WordsUpdate):
+            self.push_words(signal)
+        else:
+            self.set_status(signal)
 
     def push_features(self, frame: FeatureFrame) -> None:
         """Take one feature frame of voice or face, in order of time for each kind."""
