@@ -68,6 +68,7 @@ class Run:
                         "t": time.monotonic() - self.began,
                         "cpu": sum(times.user + times.system for times in used),
                         "rss_mb": sum(one.memory_info().rss for one in family) / 2**20,
+                        "rss_main_mb": process.memory_info().rss / 2**20,
                         "threads": sum(one.num_threads() for one in family),
                         "files": sum(one.num_fds() for one in family),
                     }

@@ -34,7 +34,7 @@ def rows_of(run: Run, settle: float) -> list[list[object]]:
     samples = [s for s in run.samples if s["t"] > settle]
     times = [s["t"] for s in samples]
     rows: list[list[object]] = [
-        [name, *slope(times, [s[name] for s in samples])] for name in ("rss_mb", "threads", "files")
+        [name, *slope(times, [s[name] for s in samples])] for name in ("rss_mb", "rss_main_mb", "threads", "files")
     ]
     kept = [(t, r["latency_ms"]["total"]) for t, r in zip(run.read_at, run.results, strict=True) if t > settle]
     aged = [(t, total) for t, total in kept if total is not None]
