@@ -200,10 +200,26 @@ def normalise(window: ModelInput, statistics: Statistics) -> ModelInput:
 
 def as_batch(windows: Sequence[ModelInput]) -> dict[str, Array]:
     """Stack normalised windows into the network's named inputs, float32 with the batch first."""
-    batch: dict[str, Array] = {}
-    for name in MODALITIES:
-        batch[name] = np.stack([w.values[name] for w in windows])
-        batch[f"{name}_mask"] = np.stack([w.masks[name] for w in windows]).astype(np.float32)
-    batch["groups"] = np.stack([w.groups for w in windows])
-    batch["baseline"] = np.stack([w.baseline for w in windows]).astype(np.float32)
-    return batch
+    return _named(
+        ModelInput(
+            {name: np.stack([w.values[name] for w in windows]) for name in MODALITIES},
+            {name: np.stack([w.masks[name] for w in windows]) for name in MODALITIES},
+            *(np.stack([getattr(w, field) for w in windows]) for field in ("groups", "presence", "baseline")),
+        )
+    )
+
+
+def inputs_of(
+    values: dict[Modality, Array], masks: dict[Modality, Mask], statistics: Statistics, spec: InputSpec
+) -> dict[str, Array]:
+    """The network's named inputs from raw windows ``[B, steps, channels]`` with NaN, as training cuts them."""
+    vision = values["vision"]
+    groups = [np.isfinite(vision[:, :, columns]).any(axis=(1, 2)) for columns in spec.vision_groups.values()]
+    everything, no_baseline = np.ones((len(vision), 3), np.bool_), np.zeros((len(vision), 3), np.bool_)
+    raw = ModelInput(values, masks, np.stack(groups, axis=1).astype(np.float32), everything, no_baseline)
+    return _named(normalise(raw, statistics))
+
+
+def _named(batch: ModelInput) -> dict[str, Array]:
+    masks = {f"{name}_mask": mask.astype(np.float32) for name, mask in batch.masks.items()}
+    return {**batch.values, **masks, "groups": batch.groups, "baseline": batch.baseline.astype(np.float32)}

@@ -21,6 +21,7 @@ from miar_rt.features.text import TextEncoder
 from stream.analyze import Analyzer
 from stream.app import run_analyze
 from stream.asr.choose import choose_recogniser
+from stream.options import AnalyzeOptions
 from stream.scoring import load_scorer
 from stream.session import Session
 from stream.sources.media_file import MediaFile
@@ -31,7 +32,7 @@ def twice(file: Path, checkpoint: Path | None) -> list[object]:
     with tempfile.TemporaryDirectory() as folder:
         outs = [Path(folder) / name for name in ("first", "second")]
         for out in outs:
-            run_analyze(file, out, asr="sphinx", checkpoint=checkpoint)
+            run_analyze(file, out, AnalyzeOptions(asr="sphinx", checkpoint=checkpoint))
         same = len({(out / "results.jsonl").read_bytes() for out in outs}) == 1
         results = [json.loads(line) for line in (outs[0] / "results.jsonl").read_text().splitlines()]
     return [

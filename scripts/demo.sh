@@ -11,6 +11,7 @@ if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
 fi
 echo "Dashboard while the clip plays: $url"
 .venv/bin/miar-live --input demo/clip.mp4 --asr sphinx --accept-notice --port "$port"
+echo "Now the same clip as a file, as fast as it goes:"
 .venv/bin/miar analyze demo/clip.mp4 --asr sphinx --out demo/analysis
 echo "Picture:  demo/analysis/timeline.png"
 echo "Summary:  demo/analysis/summary.json"

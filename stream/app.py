@@ -20,8 +20,8 @@ from stream.asr.choose import choose_recogniser
 from stream.clock import CaptureClock
 from stream.events import Outgoing
 from stream.live import Live
-from stream.options import LiveOptions, check_options
-from stream.report import Report, ReportError, SourceInfo, check_writable
+from stream.options import AnalyzeOptions, LiveOptions, check_options
+from stream.report import FILES, Report, ReportError, SourceInfo, check_writable
 from stream.requests import Requests
 from stream.scoring import Scorer, load_scorer
 from stream.serving.protocol import HelloInfo
@@ -91,7 +91,8 @@ def run_live(options: LiveOptions) -> None:
         _warm_up(devices)
         clock.restart()
         devices.open(lines)
-        config = SessionConfig(options.rate, _listening_to(options, devices, recogniser, lines))
+        wanted = _listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
+        config = SessionConfig(options.rate, wanted)
         _announce(options, server, lines)
         view = held.enter_context(make_view(options.json))
         live = Live(
@@ -246,12 +247,12 @@ def _warm_up(devices: _Devices) -> None:
 
 
 def _listening_to(
-    options: LiveOptions, devices: _Devices, recogniser: Recogniser | None, lines: Sequence[str]
+    sees: bool, hears: bool, recogniser: Recogniser | None, text_only: bool, lines: Sequence[str]
 ) -> frozenset[Modality]:
     wanted: dict[Modality, bool] = {
-        "text": recogniser is not None and devices.hears,
-        "audio": devices.hears and not options.text_only,
-        "vision": devices.sees,
+        "text": recogniser is not None and hears,
+        "audio": hears and not text_only,
+        "vision": sees,
     }
     if not any(wanted.values()):
         raise ValueError(f"nothing left to score with --text-only ({'; '.join(lines)})")
@@ -304,16 +305,7 @@ def _stopping(live: Live) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run_analyze(
-    path: Path,
-    out: Path,
-    *,
-    asr: str = "auto",
-    language: str | None = "en",
-    engine: str = "auto",
-    checkpoint: Path | None = None,
-    rate: float = 10.0,
-) -> None:
+def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
     """``miar analyze``: a file in media time, and the report of it in ``out``.
 
     Raises
@@ -324,30 +316,30 @@ def run_analyze(
     from stream.analyze import Analyzer
     from stream.sources.media_file import MediaFile
 
-    SessionConfig(rate)
-    media = MediaFile(path)
+    SessionConfig(options.rate)
+    media = MediaFile(path, video=not options.text_only)
     check_writable(out)
     lines: list[str] = []
     with contextlib.ExitStack() as held:
-        scorer, why = load_scorer(checkpoint, engine)
+        scorer, why = load_scorer(options.checkpoint, options.engine)
         held.callback(scorer.engine.close)
         lines.append(why)
-        recogniser, encoder = _words(asr, language, None, held, lines) if media.has_audio else (None, None)
-        here: dict[Modality, bool] = {
-            "text": recogniser is not None,
-            "audio": media.has_audio,
-            "vision": media.has_video,
-        }
-        config = SessionConfig(rate, frozenset(m for m, present in here.items() if present))
+        recogniser, encoder = (
+            _words(options.asr, options.language, None, held, lines) if media.has_audio else (None, None)
+        )
+        wanted = _listening_to(media.has_video, media.has_audio, recogniser, options.text_only, lines)
+        config = SessionConfig(options.rate, wanted)
         for line in lines:
             say(line)
         held.enter_context(_under_way())
-        _analyze(media, out, Analyzer(Session(scorer, encoder, config), recogniser))
+        results = _analyze(media, out, Analyzer(Session(scorer, encoder, config), recogniser))
     if media.damage:
         say(f"warning: {media.damage}")
+    say(f"{results} results in {out}: {', '.join(FILES)}")
 
 
-def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> None:
+def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> int:
+    """Write the report; how many results are in it."""
     # a file's name is bytes, the report is text
     name = media.name.encode(errors="replace").decode()
     source = SourceInfo(name, media.duration, media.has_video, media.has_audio, None)
@@ -355,6 +347,7 @@ def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> None:
         for event in _progress(analyzer.run(media), media.duration):
             report.add(event)
         report.source = dataclasses.replace(source, damage=media.damage)
+    return report.results
 
 
 def _progress(events: Iterator[Outgoing], duration: float | None) -> Iterator[Outgoing]:

@@ -20,9 +20,22 @@ live_app = typer.Typer(
 app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Emotion recognition from words, voice and face: files, devices, training, evaluation.",
     epilog="The live recogniser is the command `miar-live`.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"miar-live {version('miar-live')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+]
+TextOnly = Annotated[bool, typer.Option("--text-only", help="Score words alone: no face, no voice.")]
 
 Asr = Annotated[str, typer.Option(help="Recogniser: auto, whisper, whisper:MODEL, sphinx or off.")]
 Language = Annotated[str, typer.Option(help="ISO 639-1 code of the speech, or auto to detect it (whisper only).")]
@@ -45,7 +58,7 @@ def live(
     loop: Annotated[bool, typer.Option("--loop", help="Play the file again and again.")] = False,
     asr: Asr = "auto",
     language: Language = "en",
-    text_only: Annotated[bool, typer.Option("--text-only", help="Score words alone: no face, no voice.")] = False,
+    text_only: TextOnly = False,
     engine: Engine = "auto",
     checkpoint: Checkpoint = None,
     rate: Rate = 10.0,
@@ -59,6 +72,7 @@ def live(
     tls_key: Annotated[Path | None, typer.Option(help="Key of the certificate (PEM).")] = None,
     no_server: Annotated[bool, typer.Option("--no-server", help="Serve nothing.")] = False,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper, before anything can fail
+    version: Version = False,  # noqa: ARG001 - its callback has ended the program
 ) -> None:
     """Recognise emotions live and serve them on ws://HOST:PORT, with a dashboard at http://HOST:PORT/."""
     from stream.app import run_live
@@ -91,12 +105,18 @@ def live(
     )
 
 
+@app.callback()
+def _miar(version: Version = False) -> None:
+    """Emotion recognition from words, voice and face: files, devices, training, evaluation."""
+
+
 @app.command(epilog="Example:  miar analyze talk.mp4 --out talk-report")
 def analyze(
     file: Annotated[Path, typer.Argument(help="Video or sound file.")],
     out: Annotated[Path, typer.Option(help="Folder for the report's four files.")],
     asr: Asr = "auto",
     language: Language = "en",
+    text_only: TextOnly = False,
     engine: Engine = "auto",
     checkpoint: Checkpoint = None,
     rate: Rate = 10.0,
@@ -104,8 +124,20 @@ def analyze(
 ) -> None:
     """Run the live path over a file, in media time and as fast as it goes; two runs give the same bytes."""
     from stream.app import run_analyze
+    from stream.options import AnalyzeOptions
 
-    run_analyze(file, out, asr=asr, language=_language(language), engine=engine, checkpoint=checkpoint, rate=rate)
+    run_analyze(
+        file,
+        out,
+        AnalyzeOptions(
+            asr=asr,
+            language=_language(language),
+            text_only=text_only,
+            engine=engine,
+            checkpoint=checkpoint,
+            rate=rate,
+        ),
+    )
 
 
 @app.command(epilog="Example:  miar devices --json")
@@ -200,6 +232,7 @@ def _run(name: str, command: Callable[..., Any], interrupted: int) -> None:
     if "--debug" in sys.argv:
         logging.getLogger("miar").setLevel(logging.DEBUG)
     try:
+        _refuse_empty(sys.argv[1:])
         code = command(prog_name=name, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
@@ -210,6 +243,14 @@ def _run(name: str, command: Callable[..., Any], interrupted: int) -> None:
     # typer turns most interruptions into this code by itself
     code = interrupted if code == INTERRUPTED else code
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """An unset variable of a script must not come to mean the folder it runs in."""
+    for i, argument in enumerate(arguments):
+        option = argument.rstrip("=") if argument.startswith("--") else None
+        if argument == "" or option not in {None, argument}:
+            raise typer.BadParameter(f"{option or (arguments[i - 1] if i else 'an argument')} is empty")
 
 
 def _complain(name: str, error: Exception) -> None:

@@ -152,9 +152,10 @@ def _checkpoint() -> Iterator[Check]:
         mend = f"pip install --force-reinstall --no-deps {DISTRIBUTION}"
         yield Check("checkpoint", False, str(error), mend, essential=True)
         return
-    corpora = ", ".join(checkpoint.corpora) or "nothing it tells of"
-    yield Check("checkpoint", True, f"{checkpoint.name} loads; trained on {corpora}", essential=True)
-    if any("ravdess" in name.lower() for name in checkpoint.corpora):
+    corpora = checkpoint.corpora.get("samples", {})
+    trained = ", ".join(corpora) or "nothing it tells of"
+    yield Check("checkpoint", True, f"{checkpoint.name} loads; trained on {trained}", essential=True)
+    if "ravdess" in corpora:
         yield Check("licence", None, f"{checkpoint.name}: RAVDESS is CC BY-NC-SA 4.0, no commercial use")
     yield _engine(checkpoint)
 

@@ -19,6 +19,7 @@ from miar_rt.signals import Modality
 from stream.asr import Recogniser
 from stream.clock import CaptureClock
 from stream.events import AudioChunk, DeviceStatus, Latency, Outgoing, Reason, Result, SignalGap, Status
+from stream.pace import Pace
 from stream.senses import Hearing
 from stream.session import Session, Signal
 from stream.sources import AudioSource, Source, VideoSource
@@ -79,6 +80,8 @@ class Live:
         self._speech: Mailbox[Heard] = Mailbox(SPEECH_CHUNKS)
         self._notices: Mailbox[Status] = Mailbox(64)
         self._dropped = dict.fromkeys(("frames", "samples"), 0)
+        self._pace = Pace()
+        self._behind = False
         self._began = 0.0
         self._paused = threading.Event()
         self._sound_over = threading.Event()
@@ -178,6 +181,16 @@ class Live:
             waiting=waiting,
         )
 
+    def _state(self, now: float) -> Status:
+        """How it goes as a whole; that this machine is too slow is also said to whoever started it, once."""
+        if self._paused.is_set():
+            return self._status(now, None, "paused", "")
+        lag = self._pace.judge(now, self.dropped)
+        if lag and not self._behind:
+            log.warning("this machine is too busy to keep up: %s", lag)
+        self._behind = bool(lag)
+        return self._status(now, None, "behind" if lag else "running", lag)
+
     def _look(self, worker: Worker) -> None:
         """Pictures into face frames."""
         if self._video is None:
@@ -192,6 +205,7 @@ class Live:
                         break
                 elif not self._paused.is_set():
                     self._inbox.put(face.extract(frame.t, frame.image))
+                    self._pace.pictures += 1
         self._ended(worker)
 
     def _listen(self, worker: Worker) -> None:
@@ -220,6 +234,7 @@ class Live:
             frames, speaking = hearing.listen(item)
             self._put_all(frames)
             self._to_recogniser((item, speaking))
+            self._pace.sound_lag = self._clock.now() - item.t_end
         self._put_all(hearing.acoustic.poll())
 
     def _to_recogniser(self, heard: Heard) -> None:
@@ -262,7 +277,7 @@ class Live:
                 self._listener(notice)
             if began - told > STATUS_SECONDS:
                 told = began
-                self._listener(self._status(began, None, "paused" if self._paused.is_set() else "running", ""))
+                self._listener(self._state(began))
             if over:
                 self._finished.set()
                 return

@@ -45,6 +45,18 @@ class LiveOptions:
     no_server: bool = False
 
 
+@dataclass(frozen=True)
+class AnalyzeOptions:
+    """Everything ``miar analyze`` can be told besides the file and the folder; see its ``--help``."""
+
+    asr: str = "auto"
+    language: str | None = "en"
+    text_only: bool = False
+    engine: str = "auto"
+    checkpoint: Path | None = None
+    rate: float = 10.0
+
+
 def check_options(options: LiveOptions) -> None:
     """Look for what can be told to be wrong from the options alone; ``ValueError`` says what would be right."""
     SessionConfig(options.rate)

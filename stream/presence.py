@@ -95,12 +95,13 @@ class PresenceTracker:
     def _vision(self, now: float) -> Availability:
         if _older(self._picture, now, STALE_SECONDS):
             return Availability("stale", None)
-        return _unless("no_face", _older(self._face, now, FACE_MEMORY_SECONDS), self._face)
+        # against the picture and not the present: on a busy machine pictures come late with a face in every one
+        return _unless("no_face", _older(self._face, self._picture, FACE_MEMORY_SECONDS), self._face)
 
 
-def _older(t: float | None, now: float, seconds: float) -> bool:
-    """Whether ``t`` is too long ago, or so far ahead that it cannot have happened."""
-    return t is None or not -AHEAD_SECONDS <= now - t <= seconds
+def _older(t: float | None, now: float | None, seconds: float) -> bool:
+    """Whether ``t`` is too long before ``now``, or so far ahead that it cannot have happened."""
+    return t is None or now is None or not -AHEAD_SECONDS <= now - t <= seconds
 
 
 def _unless(reason: Reason, absent: bool, newest: float | None) -> Availability:

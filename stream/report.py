@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ __all__ = ["FILES", "Report", "ReportError", "SourceInfo", "check_writable"]
 
 RESULTS, TABLE, PICTURE, SUMMARY = "results.jsonl", "results.parquet", "timeline.png", "summary.json"
 FILES = (RESULTS, TABLE, PICTURE, SUMMARY)
+
+_UNFINISHED = ".unfinished-"
 
 BATCH = 4096
 """Results that are in memory at once, and in one row group of the table."""
@@ -57,6 +60,11 @@ class Report:
     source
         What is analysed. The attribute may be replaced until the end, because damage is known late.
 
+    Attributes
+    ----------
+    results
+        How many were taken.
+
     Raises
     ------
     ReportError
@@ -65,6 +73,7 @@ class Report:
 
     def __init__(self, out: Path, source: SourceInfo) -> None:
         self.source = source
+        self.results = 0
         self._staging = _Staging(out)
         self._encoder = msgspec.json.Encoder()
         self._words: list[TimedWord] = []
@@ -80,6 +89,7 @@ class Report:
         if isinstance(event, Result):
             with self._staging.blamed():
                 self._file.write(self._encoder.encode(event) + b"\n")
+            self.results += 1
         elif isinstance(event, Transcript):
             self._words.extend(word for word in event.words if word.final)
         else:
@@ -142,6 +152,7 @@ class _Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
         self._remove_made()
 
     def publish(self) -> None:
@@ -168,10 +179,19 @@ class _Staging:
                 folder.mkdir(exist_ok=True)
                 self._made.append(folder)
             self._refuse_folders()
-            self._folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self._out))
+            self._remove_abandoned()
+            self._folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._out))
+            self._lock = _locked(self._folder)
         except BaseException:
             self._remove_made()
             raise
+
+    def _remove_abandoned(self) -> None:
+        """What a killed run has left; one that still runs holds its lock."""
+        for folder in self._out.glob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(OSError):
+                os.close(_locked(folder))
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _refuse_folders(self) -> None:
         for path in (self._out / name for name in FILES):
@@ -183,3 +203,14 @@ class _Staging:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         self._made.clear()
+
+
+def _locked(folder: Path) -> int:
+    """A descriptor that holds the folder's lock until it is closed; ``OSError`` when another process has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

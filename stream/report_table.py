@@ -79,7 +79,9 @@ class TableWriter:
         self._columns = columns()
         kinds = {"int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
         self._schema = pa.schema([pa.field(c.name, kinds[c.type], nullable=c.nullable) for c in self._columns])
-        self._writer = pq.ParquetWriter(path, self._schema)
+        # opened here: pyarrow takes names in UTF-8 only
+        self._file = path.open("wb")
+        self._writer = pq.ParquetWriter(self._file, self._schema)
 
     def write(self, batch: Sequence[Result]) -> None:
         """Append one row group."""
@@ -96,3 +98,4 @@ class TableWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.close()
+        self._file.close()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -295,6 +296,10 @@ def test_options_that_exclude_each_other(
         ("miar", ["analyze"], "missing argument 'file'"),
         ("miar", ["analyze", "a.mp4"], "missing option '--out'"),
         ("miar-live", ["--profil", "me"], "no such option: --profil"),
+        ("miar", ["analyze", "a.mp4", "--out", ""], "--out is empty"),
+        ("miar", ["analyze", "a.mp4", "--out="], "--out is empty"),
+        ("miar", ["analyze", "", "--out", "a"], "analyze is empty"),
+        ("miar-live", ["--input", ""], "--input is empty"),
     ],
 )
 def test_usage_errors_say_where_help_is(
@@ -303,6 +308,11 @@ def test_usage_errors_say_where_help_is(
     said = run(capfd, program, *call)
     assert_one_line(said, program, f"see {program} --help")
     assert says in said.err.lower()
+
+
+@pytest.mark.parametrize("program", ["miar", "miar-live"])
+def test_version(capfd: pytest.CaptureFixture[str], program: str) -> None:
+    assert run(capfd, program, "--version") == Outcome(0, f"miar-live {metadata.version('miar-live')}\n", "")
 
 
 @pytest.mark.parametrize(("program", "code"), [("miar", 130), ("miar-live", 0)])

@@ -187,6 +187,17 @@ def test_a_failed_run_leaves_nothing(tmp_path: Path, error: type[BaseException])
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_run_left_goes_and_what_still_runs_stays(tmp_path: Path) -> None:
+    (tmp_path / ".unfinished-dead").mkdir()
+    (tmp_path / ".unfinished-dead" / "results.jsonl").write_text("{}")
+    with Report(tmp_path, SOURCE):
+        running = {path.name for path in tmp_path.iterdir()}
+        check_writable(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == running
+    assert ".unfinished-dead" not in running
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)
+
+
 def test_a_failed_run_keeps_what_was_there(tmp_path: Path) -> None:
     write(tmp_path, conversation())
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -201,6 +212,12 @@ def test_a_second_run_replaces_the_first_and_spares_other_files(tmp_path: Path) 
     write(tmp_path, [result(0, 0.1, "fear")])
     assert len((tmp_path / "results.jsonl").read_bytes().splitlines()) == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    out = tmp_path / "caf\udce9"
+    write(out, conversation())
+    assert {path.name for path in out.iterdir()} == set(FILES)
 
 
 def unwritable(tmp_path: Path) -> Iterator[Path]:

@@ -114,6 +114,17 @@ def test_a_face_that_leaves_is_gone_within_a_second() -> None:
     assert session.advance(5.0)[-1].modalities["vision"].reason == "stale"
 
 
+def test_a_face_in_pictures_that_come_late_is_present() -> None:
+    """On a busy machine a picture may be 0.6 s old before it has been looked at."""
+    session = make_session()
+    found = []
+    for step in range(60):
+        session.push_features(face(step / 30))
+        found += results(session.advance(step / 30 + 0.6))
+    assert {result.modalities["vision"].reason for result in found} == {None}
+    assert found[-1].modalities["vision"].age_ms == 600.0
+
+
 def test_words_are_present_until_they_have_faded() -> None:
     session = make_session()
     session.push_words(said(1.0, "what a day"))

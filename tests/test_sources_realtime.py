@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,30 @@ def test_stamps_count_from_the_moment_of_entering(tmp_path: Path) -> None:
     assert first.t == media.origin
     assert first.t >= 0.05
     assert len(sound_of(sound)) == 3200
+
+
+class HeldUpClock(CaptureClock):
+    """Jumps by three seconds once, as when the machine was busy with something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def now(self) -> float:
+        self.asked += 1
+        return super().now() + 3.0 * (self.asked > 20)
+
+
+def test_playing_that_was_held_up_goes_on_from_the_present(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", np.arange(1, 16_001, dtype=np.int16)[:, None], 16_000)
+    clock = HeldUpClock()
+    with RealtimeMedia(path, clock) as media:
+        _, sound = play(media)
+    chunks = [item for item in sound if isinstance(item, AudioChunk)]
+    steps = [after.t - before.t_end for before, after in pairwise(chunks)]
+    assert len(sound_of(sound)) == 16_000
+    assert sum(step > 1e-3 for step in steps) == 1
+    assert 2.0 < max(steps) < 3.5
 
 
 def test_nothing_is_handed_out_before_it_is_due(tmp_path: Path) -> None:

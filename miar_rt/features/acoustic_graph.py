@@ -94,20 +94,20 @@ class AcousticGraph:
     """
 
     def __init__(self) -> None:
-        folder = tempfile.TemporaryDirectory(prefix="miar-acoustic-")
         self._outputs = _Outputs()
         self._ending = False
         try:
-            self._smile = _start(Path(folder.name), self._outputs)
+            # openSMILE has read the files of the folder by the time it has started
+            with tempfile.TemporaryDirectory(prefix="miar-acoustic-") as folder:
+                self._smile = _start(Path(folder), self._outputs)
         except Exception as error:
-            folder.cleanup()
             raise AcousticError(f"openSMILE could not be started: {error}") from error
         self._thread = threading.Thread(
             target=_run, args=(self._smile, self._outputs), name="opensmile", daemon=True
         )
         self._thread.start()
         # A native thread that calls into a dying interpreter takes the process down: stop it first.
-        self.close = weakref.finalize(self, _stop, self._smile, self._thread, folder)
+        self.close = weakref.finalize(self, _stop, self._smile, self._thread)
 
     @property
     def pending(self) -> int:
@@ -230,7 +230,7 @@ def _run(smile: Any, outputs: _Outputs) -> None:
         outputs.changed.notify_all()
 
 
-def _stop(smile: Any, thread: threading.Thread, folder: tempfile.TemporaryDirectory[str]) -> None:
+def _stop(smile: Any, thread: threading.Thread) -> None:
     from opensmile.core.lib import OpenSmileException
 
     # The end of input also ends a run that starts only after the abort.
@@ -240,4 +240,3 @@ def _stop(smile: Any, thread: threading.Thread, folder: tempfile.TemporaryDirect
     thread.join(1.0)
     if not thread.is_alive():
         smile.free()
-    folder.cleanup()

@@ -1,6 +1,6 @@
 """Training windows: what the extractors gave, cut and disturbed as live windows are.
 
-They are normalised by ``window.normalise``, as live ones.
+They are made into the network's inputs by ``miar_rt.window``, as live ones are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from miar_rt.input_spec import SPEC, InputSpec
 from miar_rt.signals import MODALITIES, Array, Modality
 from miar_rt.training.extract import EncodedHypotheses, Ragged
-from miar_rt.window import ChannelStatistics, Mask, ModelInput, Statistics, WindowBuilder, normalise
+from miar_rt.window import ChannelStatistics, Mask, Statistics, WindowBuilder, inputs_of
 
 Integers = NDArray[np.int64]
 Random = np.random.Generator
@@ -174,20 +174,9 @@ def trim(inputs: Mapping[str, Array], spec: InputSpec = SPEC) -> dict[str, Array
 def network_inputs(
     windows: dict[Modality, Windows], statistics: Statistics, spec: InputSpec = SPEC
 ) -> dict[str, Array]:
-    """The network's named inputs but for ``presence``: normalised where the live path normalises."""
-    batch = len(windows["text"].mask)
-    vision = windows["vision"].values
-    groups = np.stack(
-        [np.isfinite(vision[:, :, columns]).any(axis=(1, 2)) for columns in spec.vision_groups.values()], axis=1
-    )
-    raw = ModelInput(
-        {name: w.values for name, w in windows.items()}, {name: w.mask for name, w in windows.items()},
-        groups.astype(np.float32), np.ones((batch, 3), np.bool_), np.zeros((batch, 3), np.bool_),
-    )  # fmt: skip
-    ready = normalise(raw, statistics)
-    inputs: dict[str, Array] = {name: ready.values[name] for name in MODALITIES}
-    inputs |= {f"{name}_mask": mask.astype(np.float32) for name, mask in ready.masks.items()}
-    return inputs | {"groups": ready.groups, "baseline": ready.baseline.astype(np.float32)}
+    """The network's named inputs but for ``presence``."""
+    values = {name: w.values for name, w in windows.items()}
+    return inputs_of(values, {name: w.mask for name, w in windows.items()}, statistics, spec)
 
 
 def channel_statistics(windows: Windows) -> ChannelStatistics:

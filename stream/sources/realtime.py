@@ -12,6 +12,8 @@ from stream.sources import CLOSE_SECONDS, SourceError
 from stream.sources.mailboxes import LatestFrame, SoundQueue
 from stream.sources.media_file import MediaFile, MediaItem, due
 
+HELD_UP_SECONDS = 0.5
+
 
 class RealtimeMedia:
     """Hands a file's pictures and sound out when they are due, as devices would.
@@ -26,8 +28,10 @@ class RealtimeMedia:
     clock
         Paces the playing.
     origin
-        Capture time of media time 0; ``None`` for the moment of entering. With 0.0 capture times are media times
-        to the last bit, whatever is late by then being played at once.
+        Capture time of media time 0. With 0.0 capture times are media times to the last bit, whatever is late
+        by then being played at once. ``None`` for the moment of entering: then playing that falls behind by
+        ``HELD_UP_SECONDS`` goes on from there, as a player's that stutters, for nothing would catch up again on
+        a machine that is too slow.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class RealtimeMedia:
     ) -> None:
         self.media = MediaFile(path, loop, video=video, audio=audio)
         self.origin = origin
+        self._slips = origin is None
         self._clock = clock
         self._frames = LatestFrame(clock.now)
         self._sound = SoundQueue()
@@ -114,8 +119,11 @@ class RealtimeMedia:
         origin = self.origin or 0.0
         try:
             for item in self.media.packets():
-                if self._stop.wait(max(0.0, origin + due(item) - self._clock.now())):
+                early = origin + due(item) - self._clock.now()
+                if self._stop.wait(max(0.0, early)):
                     return
+                if self._slips and early < -HELD_UP_SECONDS:
+                    origin -= early
                 self._hand_out(_shifted(item, origin))
             self._finished = True
         except SourceError:

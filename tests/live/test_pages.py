@@ -211,6 +211,17 @@ def test_it_stays_readable_when_enlarged(server: Server, tab: Tab, width: int) -
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_overlay_fits_a_small_source_and_says_why_there_is_no_score(server: Server, tab: Tab) -> None:
+    tab.page.set_viewport_size({"width": 800, "height": 450})
+    tab.open(f"{server.url}overlay?parts=label,bars,sentiment,presence,transcript&scale=1.5")
+    server.publish(nothing(1))
+    tab.wait_for_text("#why", "no words yet \u00b7 nobody is speaking \u00b7 no face in the picture")
+    box = tab.page.eval_on_selector("#overlay", "panel => panel.getBoundingClientRect().toJSON()")
+    assert (box["top"] >= 0, box["left"] >= 0) == (True, True)
+    assert (box["bottom"] <= 450, box["right"] <= 800) == (True, True)
+    assert tab.complaints == []
+
+
 def test_the_overlay_is_transparent_around_its_panel(server: Server, tab: Tab) -> None:
     tab.open(f"{server.url}overlay?parts=label,transcript&side=right&scale=1.5&min=0.7")
     server.publish(angry(1))

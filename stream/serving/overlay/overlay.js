@@ -20,10 +20,21 @@ let chips = {};
 let newest = null;
 
 const panel = byId("overlay");
-panel.style.setProperty("--scale", number("scale", 1, 0.25, 6));
 panel.dataset.side = query.get("side") === "right" ? "right" : "left";
 panel.dataset.edge = query.get("edge") === "top" ? "top" : "bottom";
 for (const part of document.querySelectorAll("[data-part]")) part.hidden = !parts.has(part.dataset.part);
+
+// A source in OBS may be smaller than what was asked for: then smaller is better than cut off.
+const MARGIN = 20;
+function fit() {
+  const room = Math.min(
+    (innerWidth - 2 * MARGIN) / panel.offsetWidth,
+    (innerHeight - 2 * MARGIN) / panel.offsetHeight,
+  );
+  panel.style.setProperty("--scale", Math.max(Math.min(number("scale", 1, 0.25, 6), room), 0.1));
+}
+new ResizeObserver(fit).observe(panel);
+addEventListener("resize", fit);
 
 client.addEventListener("hello", ({ detail }) => {
   ends = detail.sentiment;
@@ -47,6 +58,12 @@ client.addEventListener("state", ({ detail }) => {
   setText(byId("connection"), CONNECTION_TEXT[detail.state]);
 });
 
+// What was wanted and is not there; what was switched off is no surprise.
+function whyNot(modalities) {
+  const missing = Object.values(modalities).filter(({ reason }) => reason && reason !== "off");
+  return [...new Set(missing.map(({ reason }) => reasonText(reason)))].join(" · ");
+}
+
 function show() {
   const { emotions, label, confidence, sentiment, modalities, transcript } = newest;
   const named = label !== null && confidence >= least ? label : null;
@@ -54,6 +71,7 @@ function show() {
   setText(byId("label"), named ?? "–");
   byId("label").dataset.label = named ?? "";
   setText(byId("confidence"), named ? percent(confidence) : "");
+  setText(byId("why"), label === null ? whyNot(modalities) : "");
   setScale(byId("scale"), sentiment, ends);
   setText(byId("transcript-committed"), transcript.committed);
   setText(byId("transcript-partial"), transcript.partial);

@@ -91,7 +91,8 @@ export class Timeline {
     context.fillStyle = this.colours.soft;
     context.strokeStyle = this.colours.edge;
     context.textBaseline = "bottom";
-    for (let ago = 0; ago <= SECONDS; ago += 30) {
+    const step = width < 480 ? SECONDS / 2 : SECONDS / 4;
+    for (let ago = 0; ago <= SECONDS; ago += step) {
       const at = Math.round(x(end - ago)) + (ago === 0 ? -0.5 : 0.5);
       line(context, at, 0, at, height - AXIS);
       context.textAlign = ago === 0 ? "right" : ago === SECONDS ? "left" : "center";

@@ -1,0 +1,56 @@
+"""Whether what is captured is also used in time, and in which words to say that it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from stream.events import SAMPLE_RATE
+
+PICTURES_A_SECOND = 5.0
+"""Fewer than these reach the network only if the camera gives no more, or if this machine is too busy."""
+
+LATEST_SOUND_SECONDS = 0.5
+_CHUNK_SECONDS = 0.02
+
+
+class Pace:
+    """Judges the time between two calls of ``judge``; pure.
+
+    Attributes
+    ----------
+    pictures
+        How many were looked at so far.
+    sound_lag
+        Seconds between the capture of the newest sound and the moment it was listened to.
+    """
+
+    def __init__(self) -> None:
+        self.pictures = 0
+        self.sound_lag = 0.0
+        self._then = 0.0
+        self._pictures_then = 0
+        self._lost_then: dict[str, int] = {}
+
+    def judge(self, now: float, dropped: Mapping[str, int]) -> str:
+        """What lags behind, in words for people; empty while nothing does.
+
+        Parameters
+        ----------
+        dropped
+            Losses since the start: ``frames``, ``samples`` at 16 kHz, ``speech`` in chunks of 20 ms.
+        """
+        lost = {name: count - self._lost_then.get(name, 0) for name, count in dropped.items()}
+        used, seconds = self.pictures - self._pictures_then, max(now - self._then, 1e-3)
+        self._lost_then, self._pictures_then, self._then = dict(dropped), self.pictures, now
+        return ", ".join(self._complaints(lost, used, seconds))
+
+    def _complaints(self, lost: Mapping[str, int], used: int, seconds: float) -> Iterator[str]:
+        frames, samples, chunks = (lost.get(name, 0) for name in ("frames", "samples", "speech"))
+        if frames and used < PICTURES_A_SECOND * seconds:
+            yield f"{used} of {used + frames} pictures were looked at"
+        if samples:
+            yield f"{samples / SAMPLE_RATE:.1f} s of sound were lost"
+        if chunks:
+            yield f"{chunks * _CHUNK_SECONDS:.1f} s of speech were left out"
+        if self.sound_lag > LATEST_SOUND_SECONDS:
+            yield f"sound is {self.sound_lag:.1f} s late"

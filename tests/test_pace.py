@@ -1,0 +1,37 @@
+"""What is said of a machine that cannot keep up."""
+
+from stream.pace import Pace
+
+
+def pace_after(pictures: int, sound_lag: float = 0.0) -> Pace:
+    pace = Pace()
+    pace.pictures, pace.sound_lag = pictures, sound_lag
+    return pace
+
+
+def test_nothing_is_said_while_everything_is_used() -> None:
+    assert pace_after(60).judge(2.0, {"frames": 0, "samples": 0, "speech": 0}) == ""
+
+
+def test_a_camera_faster_than_needed_is_no_complaint() -> None:
+    assert pace_after(60).judge(2.0, {"frames": 180}) == ""
+
+
+def test_a_slow_camera_is_no_complaint() -> None:
+    assert pace_after(4).judge(2.0, {"frames": 0}) == ""
+
+
+def test_pictures_that_are_mostly_lost_are_told() -> None:
+    assert pace_after(3).judge(2.0, {"frames": 57}) == "3 of 60 pictures were looked at"
+
+
+def test_lost_sound_and_speech_are_told_once() -> None:
+    pace = pace_after(60)
+    lost = {"frames": 0, "samples": 8000, "speech": 50}
+    assert pace.judge(2.0, lost) == "0.5 s of sound were lost, 1.0 s of speech were left out"
+    pace.pictures += 60
+    assert pace.judge(4.0, lost) == ""
+
+
+def test_sound_that_is_heard_late_is_told() -> None:
+    assert pace_after(60, sound_lag=1.25).judge(2.0, {}) == "sound is 1.2 s late"
