@@ -79,6 +79,11 @@ class Checkpoint:
     scores: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """ISO 639-1 codes of the languages whose words it can score: English unless training said otherwise."""
+        return frozenset(self.extractors.get("languages", "en").split(","))
+
 
 class _Document(msgspec.Struct, kw_only=True):
     """``model.json``."""

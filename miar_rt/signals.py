@@ -59,7 +59,8 @@ class WordsUpdate:
     """What a recogniser says after it has heard sound up to ``t``.
 
     ``committed`` holds only words committed since the update before and is never retracted;
-    ``partial`` replaces the partial hypothesis before it. ``speech_final`` ends an utterance.
+    ``partial`` replaces the partial hypothesis before it. ``speech_final`` ends an utterance. ``gap`` is a
+    stretch of sound, from and to in seconds, that was never decoded: what was said in it is not known.
     """
 
     t: float
@@ -68,6 +69,7 @@ class WordsUpdate:
     partial: tuple[Word, ...] = ()
     speech_final: bool = False
     language: str | None = None
+    gap: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,80 +1,128 @@
-"""Word errors, delays and false words of a recogniser behind the live path's own speech gate.
+"""Word errors, delays, cost and false words of a recogniser behind the live path's own speech gate.
 
-    python scripts/bench_asr.py --asr sphinx --sentences 40
-    python scripts/bench_asr.py --noise-seconds 600
-
-Speech comes from flite's voices; noise is made here. One JSON object a line on stdout.
+Example
+-------
+    python scripts/bench_asr.py --asr sphinx --publish
+    python scripts/bench_asr.py --voices slt --conditions clean --sentences 5 --noise-seconds 20
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from flite_speech import BLOCK, RATE, speak, word_errors  # noqa: E402
+from bench_report import percentiles, publish, section, table  # noqa: E402
+from bench_sounds import RATE, Sound, babble, mixed, white, without_speech  # noqa: E402
+from flite_speech import BLOCK, speak, word_errors  # noqa: E402
 
 from miar_rt.features.voice_activity import SpeechGate, VoiceActivity  # noqa: E402
 from miar_rt.signals import WordsUpdate  # noqa: E402
 from stream.asr import Recogniser  # noqa: E402
 from stream.asr.choose import choose_recogniser  # noqa: E402
 
-Sound = NDArray[np.int16]
 VOICES = ("slt", "awb", "rms", "kal16")
+CONDITIONS = ("clean", "white 20", "white 10", "white 5", "babble 20", "babble 10", "babble 5")
 SENTENCES = tuple((Path(__file__).parent / "bench_sentences.txt").read_text(encoding="utf-8").splitlines())
+HEADER = ("voice", "condition", "WER %", "partial p50 s", "partial p95 s", "commit p50 s", "commit p95 s",
+          "real-time factor", "CPU s per s")  # fmt: skip
+
+NOISE_HEADER = ("sound", "seconds", "committed words", "partial words", "said")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a recogniser said of some sound, and what that took: wall and CPU seconds."""
+
+    updates: list[WordsUpdate]
+    seconds: float
+    cpu: float
+
+    @property
+    def committed(self) -> str:
+        """Committed words, lower case and bare."""
+        words = (word.text for update in self.updates for word in update.committed)
+        return " ".join(word.strip(".,?!").lower() for word in words)
 
 
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asr", default="sphinx")
-    parser.add_argument("--sentences", type=int, default=40)
+    parser.add_argument("--sentences", type=int, default=len(SENTENCES))
     parser.add_argument("--voices", default=",".join(VOICES))
-    parser.add_argument("--snr", default="clean", help="comma-separated: clean or decibels of white noise")
-    parser.add_argument("--noise-seconds", type=float, default=0.0, help="false words in sound without speech")
-    options = parser.parse_args()
-    for snr in options.snr.split(",") if options.sentences else ():
-        for voice in options.voices.split(","):
-            print(json.dumps(speech(options.asr, voice, snr, SENTENCES[: options.sentences])), flush=True)
-    if options.noise_seconds:
-        for kind, sound in noises(options.noise_seconds):
-            print(json.dumps(false_words(options.asr, kind, sound)), flush=True)
+    parser.add_argument("--conditions", default=",".join(CONDITIONS), help="clean, or noise and decibels")
+    parser.add_argument("--noise-seconds", type=float, default=600.0, help="of each sound without speech")
+    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    asked = parser.parse_args()
+    sentences = SENTENCES[: asked.sentences]
+    rows = [
+        speech(asked.asr, voice, condition, sentences)
+        for condition in asked.conditions.split(",")
+        for voice in asked.voices.split(",")
+    ]
+    false = [
+        [kind, f"{len(sound) / RATE:.0f}", *false_words(asked.asr, sound)]
+        for kind, sound in without_speech(asked.noise_seconds)
+    ]
+    name = f"Words by {asked.asr}"
+    body = (
+        f"{len(sentences)} sentences by each of flite's voices. A delay counts from a word's end to the first "
+        f"update that shows it, and to its commitment.\n\n{table(HEADER, rows)}\n\n"
+        f"Sound in which nobody speaks:\n\n{table(NOISE_HEADER, false)}"
+    )
+    text = section(name, f"python scripts/bench_asr.py --asr {asked.asr}", body)
+    print(text)
+    if asked.publish:
+        publish(name, text)
 
 
-def speech(asr: str, voice: str, snr: str, sentences: tuple[str, ...]) -> dict[str, object]:
-    """Errors and delays over ``sentences`` said by ``voice``, one after the other to one recogniser."""
-    sound = np.concatenate([speak(sentence, voice, 0.7, 0.8) for sentence in sentences])
-    if snr != "clean":
-        sound = with_noise(sound, float(snr))
-    updates, cpu = hear(make(asr), sound)
-    words = [word for update in updates for word in update.committed]
-    errors = word_errors(" ".join(sentences), " ".join(word.text.strip(".,?!").lower() for word in words))
-    commits = [update.t - word.t1 for update in updates for word in update.committed]
-    return {
-        "asr": asr,
-        "voice": voice,
-        "snr": snr,
-        "wer": round(errors / sum(len(s.split()) for s in sentences), 4),
-        "first_partial_s": percentiles(first_seen(updates)),
-        "commit_s": percentiles(commits),
-        "cpu_per_second": round(cpu / (len(sound) / RATE), 3),
-    }
+def speech(asr: str, voice: str, condition: str, sentences: Sequence[str]) -> list[object]:
+    """A row: errors, delays and cost over ``sentences`` said one after the other to one recogniser."""
+    sound = under_noise(said(voice, sentences), voice, condition, sentences)
+    heard = hear(make(asr), sound)
+    errors = word_errors(" ".join(sentences), heard.committed)
+    commits = [update.t - word.t1 for update in heard.updates for word in update.committed]
+    delays = [percentiles(values or [float("nan")]) for values in (first_seen(heard.updates), commits)]
+    return [
+        voice,
+        condition,
+        100.0 * errors / sum(len(sentence.split()) for sentence in sentences),
+        *(delay[which] for delay in delays for which in ("p50", "p95")),
+        heard.seconds / (len(sound) / RATE),
+        heard.cpu / (len(sound) / RATE),
+    ]
 
 
-def false_words(asr: str, kind: str, sound: Sound) -> dict[str, object]:
-    """Words committed in sound in which nobody speaks."""
-    updates, _ = hear(make(asr), sound)
-    words = [word.text for update in updates for word in update.committed]
-    return {"asr": asr, "noise": kind, "seconds": len(sound) / RATE, "words": len(words), "said": words[:8]}
+def said(voice: str, sentences: Sequence[str]) -> Sound:
+    """The sentences by one voice with pauses between them."""
+    return np.concatenate([speak(sentence, voice, 0.7, 0.8) for sentence in sentences])
+
+
+def under_noise(sound: Sound, voice: str, condition: str, sentences: Sequence[str]) -> Sound:
+    """``sound`` in a condition, as ``clean`` or ``babble 10``: babble is the other voices, in another order."""
+    kind, _, decibels = condition.partition(" ")
+    if kind == "clean":
+        return sound
+    around = [other for other in VOICES if other != voice]
+    others = [said(other, [*sentences[i + 1 :], *sentences[: i + 1]]) for i, other in enumerate(around)]
+    return mixed(sound, white(len(sound)) if kind == "white" else babble(others), float(decibels))
+
+
+def false_words(asr: str, sound: Sound) -> list[object]:
+    """How many words were committed and how many partial ones shown, and the first committed ones."""
+    heard = hear(make(asr), sound)
+    partial = sum(len(update.partial) for update in heard.updates)
+    return [len(heard.committed.split()), partial, " ".join(heard.committed.split()[:8])]
 
 
 def make(asr: str) -> Recogniser:
@@ -85,21 +133,29 @@ def make(asr: str) -> Recogniser:
     return recogniser
 
 
-def hear(recogniser: Recogniser, sound: Sound) -> tuple[list[WordsUpdate], float]:
-    """Push 20 ms at a time behind the gate; updates and the recogniser's CPU seconds."""
+def hear(recogniser: Recogniser, sound: Sound) -> Heard:
+    """Push 20 ms at a time behind the gate; the gate's cost is not counted."""
     activity, gate = VoiceActivity(), SpeechGate()
     updates: list[WordsUpdate] = []
-    cpu = 0.0
+    seconds, cpu_before = 0.0, cpu_seconds()
     for start in range(0, len(sound), BLOCK):
         block = sound[start : start + BLOCK]
         for frame in activity.push(block):
             gate.push(float(frame.values[0]))
-        before = time.process_time()
+        before = time.perf_counter()
         updates += recogniser.push(start / RATE, block, gate.speaking)
-        cpu += time.process_time() - before
+        seconds += time.perf_counter() - before
     updates += recogniser.finish()
+    cpu = cpu_seconds() - cpu_before
     recogniser.close()
-    return updates, cpu
+    return Heard(updates, seconds, cpu)
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of the recogniser's process, or of this one where it has none of its own."""
+    children = psutil.Process().children()
+    times = [process.cpu_times() for process in children or [psutil.Process()]]
+    return sum(time.user + time.system for time in times)
 
 
 def first_seen(updates: list[WordsUpdate]) -> list[float]:
@@ -113,40 +169,6 @@ def first_seen(updates: list[WordsUpdate]) -> list[float]:
         for update in updates
         for word in update.committed
     ]
-
-
-def percentiles(values: list[float]) -> dict[str, float]:
-    """Median and 95th percentile."""
-    p50, p95 = np.percentile(values, [50, 95]) if values else (float("nan"), float("nan"))
-    return {"p50": round(float(p50), 2), "p95": round(float(p95), 2)}
-
-
-def with_noise(sound: Sound, snr_db: float) -> Sound:
-    """White noise at ``snr_db`` below the power of the parts that sound."""
-    values = sound.astype(np.float64)
-    power = np.mean(values[np.abs(values) > 100.0] ** 2)
-    noise = np.random.default_rng(0).normal(0, np.sqrt(power / 10 ** (snr_db / 10)), len(sound))
-    return np.clip(values + noise, -32768, 32767).astype(np.int16)
-
-
-def noises(seconds: float) -> Iterator[tuple[str, Sound]]:
-    """Sound without speech: silence, white noise, hum, a tune, breaths, laughter-like bursts."""
-    rng = np.random.default_rng(0)
-    t = np.arange(round(seconds * RATE)) / RATE
-    white = rng.normal(0, 1, len(t))
-    soft = np.convolve(white, np.ones(12) / 12, mode="same")
-    notes = 220 * 2 ** (rng.integers(0, 24, int(seconds * 3) + 1) / 12)
-    tune = np.sin(2 * np.pi * np.cumsum(notes[(t * 3).astype(int)]) / RATE)
-    kinds = {
-        "silence": np.zeros(len(t)),
-        "white noise": 0.1 * white,
-        "hum": 0.2 * np.sin(2 * np.pi * 50 * t) + 0.05 * np.sin(2 * np.pi * 150 * t),
-        "tune": 0.3 * tune * np.exp(-3 * (t * 3 % 1)),
-        "breathing": 0.3 * soft * np.maximum(0, np.sin(2 * np.pi * 0.3 * t)) ** 2,
-        "laughter": 0.5 * soft * (t % 4 < 1.5) * np.maximum(0, np.sin(2 * np.pi * 5 * t)) ** 3,
-    }
-    for kind, values in kinds.items():
-        yield kind, np.clip(values * 32767, -32768, 32767).astype(np.int16)
 
 
 if __name__ == "__main__":

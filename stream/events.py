@@ -140,12 +140,17 @@ class TimedWord(msgspec.Struct, frozen=True):
 
 
 class Transcript(msgspec.Struct, frozen=True, tag_field="type", tag="transcript", kw_only=True):
-    """Words as they change: newly committed ones (``final``) and the whole partial hypothesis."""
+    """Words as they change: newly committed ones (``final``) and the whole partial hypothesis.
+
+    ``gap`` is a stretch of sound, from and to in seconds of media time, that was never decoded.
+    """
 
     media_time: float
     asr: str
     words: list[TimedWord]
     speech_final: bool
+    language: str | None = None
+    gap: tuple[float, float] | None = None
 
 
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_only=True):

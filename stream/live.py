@@ -15,10 +15,21 @@ from typing import TypeAlias
 import msgspec
 
 from miar_rt.features.face import FaceExtractor
-from miar_rt.signals import Modality
+from miar_rt.signals import Modality, WordsUpdate
 from stream.asr import Recogniser
+from stream.asr.following import Follower
 from stream.clock import CaptureClock
-from stream.events import AudioChunk, DeviceStatus, Latency, Outgoing, Reason, Result, SignalGap, Status
+from stream.events import (
+    SAMPLE_RATE,
+    AudioChunk,
+    DeviceStatus,
+    Latency,
+    Outgoing,
+    Reason,
+    Result,
+    SignalGap,
+    Status,
+)
 from stream.pace import Pace
 from stream.senses import Hearing
 from stream.session import Session, Signal
@@ -71,7 +82,7 @@ class Live:
         listener: Listener,
     ) -> None:
         self._session = session
-        self._recogniser = recogniser
+        self._recogniser = None if recogniser is None else Follower(recogniser, clock.now)
         self._video = video
         self._audio = audio
         self._clock = clock
@@ -79,7 +90,7 @@ class Live:
         self._inbox: Mailbox[Signal] = Mailbox(INBOX_ITEMS)
         self._speech: Mailbox[Heard] = Mailbox(SPEECH_CHUNKS)
         self._notices: Mailbox[Status] = Mailbox(64)
-        self._dropped = dict.fromkeys(("frames", "samples"), 0)
+        self._dropped = dict.fromkeys(("frames", "samples", "speech"), 0)
         self._pace = Pace()
         self._behind = False
         self._began = 0.0
@@ -142,8 +153,8 @@ class Live:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """What was lost so far because somebody was slow: pictures, samples, mailbox items."""
-        return {**self._dropped, "inbox": self._inbox.dropped, "speech": self._speech.dropped}
+        """What was lost so far because somebody was slow: pictures, samples, samples not decoded, items."""
+        return {**self._dropped, "inbox": self._inbox.dropped}
 
     def _worker(self, name: str, modality: Modality | None, body: Callable[[Worker], None]) -> Worker:
         def lost(detail: str) -> None:
@@ -257,11 +268,17 @@ class Live:
                     self._recogniser.gap(heard.t0, heard.t1)
                 else:
                     chunk, speaking = heard
-                    self._put_all(self._recogniser.push(chunk.t, chunk.samples, speaking))
+                    self._recognised(self._recogniser.push(chunk.t, chunk.samples, speaking))
             if over and not waiting:
-                self._put_all(self._recogniser.finish())
+                self._recognised(self._recogniser.finish())
                 break
         self._ended(worker)
+
+    def _recognised(self, updates: list[WordsUpdate]) -> None:
+        self._dropped["speech"] += sum(
+            round((update.gap[1] - update.gap[0]) * SAMPLE_RATE) for update in updates if update.gap
+        )
+        self._put_all(updates)
 
     def _score(self, worker: Worker) -> None:
         """Everything in one order into the session, and what it says to the listener."""

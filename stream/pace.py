@@ -10,7 +10,6 @@ PICTURES_A_SECOND = 5.0
 """Fewer than these reach the network only if the camera gives no more, or if this machine is too busy."""
 
 LATEST_SOUND_SECONDS = 0.5
-_CHUNK_SECONDS = 0.02
 
 
 class Pace:
@@ -37,7 +36,7 @@ class Pace:
         Parameters
         ----------
         dropped
-            Losses since the start: ``frames``, ``samples`` at 16 kHz, ``speech`` in chunks of 20 ms.
+            Losses since the start: ``frames``, ``samples`` and undecoded ``speech`` in samples at 16 kHz.
         """
         lost = {name: count - self._lost_then.get(name, 0) for name, count in dropped.items()}
         used, seconds = self.pictures - self._pictures_then, max(now - self._then, 1e-3)
@@ -45,12 +44,12 @@ class Pace:
         return ", ".join(self._complaints(lost, used, seconds))
 
     def _complaints(self, lost: Mapping[str, int], used: int, seconds: float) -> Iterator[str]:
-        frames, samples, chunks = (lost.get(name, 0) for name in ("frames", "samples", "speech"))
+        frames, samples, undecoded = (lost.get(name, 0) for name in ("frames", "samples", "speech"))
         if frames and used < PICTURES_A_SECOND * seconds:
             yield f"{used} of {used + frames} pictures were looked at"
         if samples:
             yield f"{samples / SAMPLE_RATE:.1f} s of sound were lost"
-        if chunks:
-            yield f"{chunks * _CHUNK_SECONDS:.1f} s of speech were left out"
+        if undecoded:
+            yield f"{undecoded / SAMPLE_RATE:.1f} s of sound were not searched for words"
         if self.sound_lag > LATEST_SOUND_SECONDS:
             yield f"sound is {self.sound_lag:.1f} s late"

@@ -51,6 +51,7 @@ class PresenceTracker:
         self._picture: float | None = None
         self._face: float | None = None
         self._word: float | None = None
+        self._known = True
 
     def block(self, modality: Modality, reason: Reason | None) -> None:
         """Declare a modality unusable for ``reason``, or usable again with ``None``."""
@@ -68,10 +69,11 @@ class PresenceTracker:
             if frame.valid:
                 self._face = frame.t
 
-    def heard(self, words: Iterable[Word]) -> None:
-        """Take note of the words as they stand now."""
+    def heard(self, words: Iterable[Word], known: bool = True) -> None:
+        """Take note of the words as they stand now; ``known`` is whether their language can be scored."""
         ends = [word.t1 for word in words]
         if ends:
+            self._known = known
             self._word = max(ends) if self._word is None else max(self._word, *ends)
 
     def at(self, now: float) -> dict[Modality, Availability]:
@@ -85,6 +87,8 @@ class PresenceTracker:
     def _text(self, now: float) -> Availability:
         if self._word is None:
             return Availability("no_words_yet", None)
+        if not self._known:
+            return Availability("unsupported_language", None)
         return _unless("stale", _older(self._word, now, self._word_memory), self._word)
 
     def _audio(self, now: float) -> Availability:

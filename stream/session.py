@@ -185,12 +185,13 @@ class Session:
     def push_words(self, update: WordsUpdate) -> None:
         """Take what a recogniser says; times of words are capture times."""
         update = dataclasses.replace(update, committed=_said(update.committed), partial=_said(update.partial))
-        if not (update.committed or update.partial or update.speech_final or self._words.partial):
+        if not (update.committed or update.partial or update.speech_final or update.gap or self._words.partial):
             return
-        self._words.update(update)
-        self._presence.heard((*update.committed, *update.partial))
+        known = update.language is None or update.language in self._scorer.checkpoint.languages
+        self._words.update(update, known)
+        self._presence.heard((*update.committed, *update.partial), known)
         if self._encoder is not None:
-            words = self._words.all()
+            words = self._words.known()
             encoded = self._encoder.encode([word.text for word in words])
             self._scorer.builder.set_words(words, encoded, update.kind)
         self._outbox.append(_transcript(update))
@@ -288,21 +289,25 @@ class _Words:
 
     def __init__(self, memory: float) -> None:
         self._memory = memory
-        self._committed: list[Word] = []
+        self._committed: list[tuple[Word, bool]] = []
         self.partial: tuple[Word, ...] = ()
+        self._partial_known = True
         self._kind: str | None = None
 
-    def update(self, update: WordsUpdate) -> None:
-        self._committed.extend(update.committed)
-        self.partial = update.partial
+    def update(self, update: WordsUpdate, known: bool) -> None:
+        """``known``: whether the words are in a language that can be scored."""
+        self._committed.extend((word, known) for word in update.committed)
+        self.partial, self._partial_known = update.partial, known
         self._kind = update.kind
-        self._committed = [word for word in self._committed if update.t - word.t1 <= self._memory]
+        self._committed = [(word, how) for word, how in self._committed if update.t - word.t1 <= self._memory]
 
-    def all(self) -> list[Word]:
-        return [*self._committed, *self.partial]
+    def known(self) -> list[Word]:
+        """The words that can be scored."""
+        partial = self.partial if self._partial_known else ()
+        return [*(word for word, known in self._committed if known), *partial]
 
     def state(self, now: float) -> TranscriptState:
-        recent = (word.text for word in self._committed if now - word.t1 <= self._memory)
+        recent = (word.text for word, _ in self._committed if now - word.t1 <= self._memory)
         return TranscriptState(
             committed=" ".join(recent), partial=" ".join(word.text for word in self.partial), asr=self._kind
         )
@@ -348,4 +353,6 @@ def _transcript(update: WordsUpdate) -> Transcript:
             for w in (*update.committed, *update.partial)
         ],
         speech_final=update.speech_final,
+        language=update.language,
+        gap=update.gap,
     )

@@ -118,7 +118,6 @@ class Words:
 
     kind: RecogniserKind = "sphinx"
     name = "test recogniser"
-    skipped_s = 0.0
 
     def __init__(self, then: Callable[[], None] = lambda: None, updates: tuple[WordsUpdate, ...] = ()) -> None:
         self._then = then
@@ -131,6 +130,9 @@ class Words:
 
     def gap(self, t0: float, t1: float) -> None:
         self.gaps.append((t0, t1))
+
+    def abandon(self) -> list[WordsUpdate]:
+        return []
 
     def finish(self) -> list[WordsUpdate]:
         self._then()

@@ -15,7 +15,6 @@ class Counting:
 
     kind: RecogniserKind = "sphinx"
     name = "counting"
-    skipped_s = 0.0
 
     def push(self, t: float, samples: np.ndarray, speech: bool) -> list[WordsUpdate]:  # type: ignore[type-arg]
         if samples.max(initial=0) == 32767:
@@ -26,6 +25,9 @@ class Counting:
 
     def gap(self, t0: float, t1: float) -> None:
         self.name = f"{t0} {t1}"
+
+    def abandon(self) -> list[WordsUpdate]:
+        return []
 
     def finish(self) -> list[WordsUpdate]:
         return [WordsUpdate(9.0, self.kind, (Word(8.0, 9.0, self.name),), speech_final=True)]

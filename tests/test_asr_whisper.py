@@ -11,6 +11,7 @@ from random_whisper import build_random_whisper
 
 from miar_rt.signals import Word, WordsUpdate
 from stream.asr import RecogniserUnavailable
+from stream.asr.following import Follower
 from stream.asr.plausible import Segment
 from stream.asr.whisper import WhisperRecogniser
 from stream.asr.whisper_model import WhisperModel, find_weights
@@ -129,8 +130,9 @@ def counted(seconds: float) -> np.ndarray:
     return np.repeat(np.arange(round(seconds * RATE / BLOCK)), BLOCK).astype(np.int16)
 
 
-def live(recogniser: WhisperRecogniser, model: CountingModel, seconds: float) -> tuple[list[WordsUpdate], float]:
+def live(model: CountingModel, seconds: float) -> tuple[list[WordsUpdate], float]:
     """Sound comes in real time of the model's clock; gives the updates and the greatest lag."""
+    recogniser = Follower(WhisperRecogniser(model, "en", clock=lambda: model.now), lambda: model.now)
     sound, updates, worst = counted(seconds), [], 0.0
     for start in range(0, len(sound), BLOCK):
         t = start / RATE
@@ -138,6 +140,10 @@ def live(recogniser: WhisperRecogniser, model: CountingModel, seconds: float) ->
         worst = max(worst, model.now - t)
         updates += recogniser.push(t, sound[start : start + BLOCK], speech=True)
     return updates + recogniser.finish(), worst
+
+
+def gaps(updates: list[WordsUpdate]) -> list[tuple[float, float]]:
+    return [update.gap for update in updates if update.gap]
 
 
 def test_every_word_is_committed_once_and_the_buffer_is_trimmed():
@@ -163,22 +169,47 @@ def test_every_word_is_committed_once_and_the_buffer_is_trimmed():
 @pytest.mark.parametrize("cost", [0.2, 0.6, 1.0, 3.0])
 def test_lag_stays_bounded_at_any_decoding_time_of_a_pass(cost: float):
     model = CountingModel(cost)
-    recogniser = WhisperRecogniser(model, "en", clock=lambda: model.now)
-    updates, worst = live(recogniser, model, 60.0)
+    updates, worst = live(model, 60.0)
     assert worst <= max(1.0, 2.5 * cost) + 0.1
-    assert recogniser.skipped_s == 0.0
+    assert gaps(updates) == []
     texts = [word.text for word in committed(updates)][:-1]
     assert texts == [f"w{i}" for i in range(len(texts))]
     assert len(texts) >= 118
 
 
-def test_sound_is_skipped_and_counted_when_decoding_cannot_follow():
-    model = CountingModel(12.0)
-    recogniser = WhisperRecogniser(model, "en", clock=lambda: model.now, max_lag_s=8.0)
-    updates, worst = live(recogniser, model, 120.0)
+def test_sound_is_skipped_and_the_gap_told_when_decoding_cannot_follow():
+    updates, worst = live(CountingModel(12.0), 120.0)
     assert worst <= 8.0 + 2 * 12.0
-    assert 0.0 < recogniser.skipped_s < 120.0
-    assert all(a.t1 <= b.t0 for a, b in pairwise(committed(updates)))
+    assert 0.0 < sum(t1 - t0 for t0, t1 in gaps(updates)) < 120.0
+    words = committed(updates)
+    assert all(a.t1 <= b.t0 for a, b in pairwise(words))
+    assert not any(t0 <= word.t0 and word.t1 <= t1 for t0, t1 in gaps(updates) for word in words)
+
+
+class RealTimeFactorModel(CountingModel):
+    """A pass over a buffer takes ``pace`` seconds for each second of it."""
+
+    def __init__(self, pace: float) -> None:
+        super().__init__()
+        self.pace = pace
+
+    def transcribe(self, sound: np.ndarray, language: str | None, prompt: str) -> tuple[list[Segment], str | None]:
+        self.cost = self.pace * len(sound) / RATE
+        return super().transcribe(sound, language, prompt)
+
+
+@pytest.mark.parametrize("pace", [1 / 3, 0.5, 1.0, 2.0, 5.0])
+def test_lag_stays_bounded_from_a_fifth_to_three_times_real_time(pace: float):
+    """Over minutes of speech without a pause; what was decoded and the gaps together cover all of it."""
+    updates, worst = live(RealTimeFactorModel(pace), 240.0)
+    longest_pass = 15.0 * pace
+    assert worst <= 8.0 + 2 * longest_pass
+    told = [(word.t0, word.t1) for word in committed(updates)] + gaps(updates)
+    reach = 0.0
+    for t0, t1 in sorted(told):
+        assert t0 - reach <= WORD_S + 0.1
+        reach = max(reach, t1)
+    assert reach == pytest.approx(240.0)
 
 
 @pytest.mark.skipif("MIAR_WHISPER_MODEL" not in os.environ, reason="MIAR_WHISPER_MODEL names no folder of weights")

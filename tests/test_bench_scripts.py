@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from flite_speech import flite_missing
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -17,7 +18,7 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     yield
-    for name in ("bench_report", "live_probe", "soak", "latency_bench"):
+    for name in ("bench_report", "bench_sounds", "bench_asr", "live_probe", "soak", "latency_bench"):
         sys.modules.pop(name, None)
 
 
@@ -70,3 +71,21 @@ def test_a_slope_is_a_change_an_hour(scripts: None) -> None:  # noqa: ARG001
     median, change, error = soak.slope([0.0, 900.0, 1800.0, 2700.0, 3600.0], [10.0, 11.0, 12.0, 13.0, 14.0])
     assert (median, change) == (12.0, pytest.approx(4.0))
     assert error == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.skipif(flite_missing(), reason="flite is not installed")
+def test_nothing_is_committed_in_sound_without_speech(scripts: None) -> None:  # noqa: ARG001
+    """Twenty seconds of each; the script takes ten minutes."""
+    bench, sounds = importlib.import_module("bench_asr"), importlib.import_module("bench_sounds")
+    said = {kind: bench.false_words("sphinx", sound) for kind, sound in sounds.without_speech(20.0)}
+    assert {kind: committed for kind, (committed, _, _) in said.items()} == dict.fromkeys(said, 0)
+
+
+@pytest.mark.skipif(flite_missing(), reason="flite is not installed")
+def test_words_are_measured_in_babble(scripts: None) -> None:  # noqa: ARG001
+    bench = importlib.import_module("bench_asr")
+    sentences = ["i am so happy to see you today", "please close the door"]
+    row = dict(zip(bench.HEADER, bench.speech("sphinx", "slt", "babble 20", sentences), strict=True))
+    assert row["WER %"] < 50.0
+    assert 0.0 < row["partial p50 s"] <= row["commit p50 s"] < 10.0
+    assert row["CPU s per s"] > 0.0

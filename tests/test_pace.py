@@ -27,8 +27,8 @@ def test_pictures_that_are_mostly_lost_are_told() -> None:
 
 def test_lost_sound_and_speech_are_told_once() -> None:
     pace = pace_after(60)
-    lost = {"frames": 0, "samples": 8000, "speech": 50}
-    assert pace.judge(2.0, lost) == "0.5 s of sound were lost, 1.0 s of speech were left out"
+    lost = {"frames": 0, "samples": 8000, "speech": 16_000}
+    assert pace.judge(2.0, lost) == "0.5 s of sound were lost, 1.0 s of sound were not searched for words"
     pace.pictures += 60
     assert pace.judge(4.0, lost) == ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import msgspec
@@ -123,6 +124,41 @@ def test_a_face_in_pictures_that_come_late_is_present() -> None:
         found += results(session.advance(step / 30 + 0.6))
     assert {result.modalities["vision"].reason for result in found} == {None}
     assert found[-1].modalities["vision"].age_ms == 600.0
+
+
+def spoken_in(language: str, t: float, text: str) -> WordsUpdate:
+    return replace(said(t, text), language=language)
+
+
+def test_words_of_a_language_nobody_trained_on_are_shown_and_not_scored() -> None:
+    session = make_session()
+    session.push_words(spoken_in("de", 1.0, "was für ein Tag"))
+    (transcript, result) = session.advance(1.2)
+    assert isinstance(transcript, Transcript)
+    assert transcript.language == "de"
+    assert isinstance(result, Result)
+    assert result.modalities["text"].reason == "unsupported_language"
+    assert result.emotions is None
+    assert result.transcript.committed == "was für ein Tag"
+
+
+def test_a_speaker_who_changes_the_language() -> None:
+    """English words count again at once, and the others between them never do."""
+    session, english = make_session(), make_session()
+    session.push_words(spoken_in("de", 1.0, "ja"))
+    for each in (session, english):
+        each.push_words(spoken_in("en", 2.0, "yes of course"))
+    (mixed,), (pure,) = results(session.advance(2.1)), results(english.advance(2.1))
+    assert mixed.modalities["text"].present
+    assert mixed.transcript.committed == "ja yes of course"
+    assert mixed.raw_emotions == pure.raw_emotions
+
+
+def test_a_gap_of_the_recogniser_is_told() -> None:
+    session = make_session()
+    session.push_words(WordsUpdate(9.0, "sphinx", gap=(1.0, 9.0)))
+    (transcript,) = [event for event in session.advance(9.0) if isinstance(event, Transcript)]
+    assert transcript.gap == (1.0, 9.0)
 
 
 def test_words_are_present_until_they_have_faded() -> None:

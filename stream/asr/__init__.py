@@ -26,13 +26,10 @@ class Recogniser(Protocol):
         The channel the words enter the model through.
     name
         For people: recogniser, model, precision.
-    skipped_s
-        Seconds of sound left undecoded so far because decoding was too slow to follow.
     """
 
     kind: RecogniserKind
     name: str
-    skipped_s: float
 
     def push(self, t: float, samples: NDArray[np.int16], speech: bool) -> list[WordsUpdate]:
         """Hear ``samples`` int16 ``[n]``, the first captured at ``t``; ``speech`` is the gate's verdict on them."""
@@ -40,6 +37,13 @@ class Recogniser(Protocol):
 
     def gap(self, t0: float, t1: float) -> None:
         """Sound from ``t0`` to ``t1`` was lost: the utterance ends; its words come with the next call."""
+        ...
+
+    def abandon(self) -> list[WordsUpdate]:
+        """Sound cannot be followed: end the utterance without decoding what waits, as quickly as can be.
+
+        Committed words stay. Sound that was pushed and will not be decoded is the ``gap`` of an update.
+        """
         ...
 
     def finish(self) -> list[WordsUpdate]:

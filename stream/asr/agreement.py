@@ -58,10 +58,6 @@ class LocalAgreement:
         self._previous = []
         return self._commit(self._fresh(hypothesis))
 
-    def forget(self) -> None:
-        """Drop the unstable hypothesis: what comes next is other sound."""
-        self._previous = []
-
     def _commit(self, words: Sequence[Word]) -> tuple[Word, ...]:
         if words:
             self._committed_t1 = words[-1].t1

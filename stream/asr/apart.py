@@ -45,7 +45,6 @@ class Apart:
 
     kind: RecogniserKind
     name: str
-    skipped_s: float
 
     def __init__(self, make: Callable[[], Recogniser]) -> None:
         self._make = make
@@ -59,6 +58,11 @@ class Apart:
     def gap(self, t0: float, t1: float) -> None:
         """As ``Recogniser.gap``."""
         self._ask("gap", t0, t1)
+
+    def abandon(self) -> list[WordsUpdate]:
+        """As ``Recogniser.abandon``."""
+        updates: list[WordsUpdate] = self._ask("abandon")
+        return updates
 
     def finish(self) -> list[WordsUpdate]:
         """As ``Recogniser.finish``."""
@@ -90,7 +94,7 @@ class Apart:
             self._pipe.send(self._make)
             if not self._pipe.poll(START_SECONDS):
                 raise TimeoutError(f"no answer within {START_SECONDS:.0f} s")
-            self.kind, self.name, self.skipped_s = self._answer()
+            self.kind, self.name = self._answer()
         except (EOFError, OSError) as error:
             self.close()
             raise RecogniserUnavailable(f"the recogniser's process did not start: {error}") from error
@@ -123,7 +127,7 @@ def serve(descriptor: int) -> None:
     make: Callable[[], Recogniser] = pipe.recv()
     try:
         recogniser = make()
-        pipe.send((recogniser.kind, recogniser.name, recogniser.skipped_s))
+        pipe.send((recogniser.kind, recogniser.name))
     except RecogniserUnavailable as error:
         pipe.send(error)
         return

@@ -40,7 +40,6 @@ class SphinxRecogniser:
 
     kind: RecogniserKind = "sphinx"
     name = "sphinx en-us"
-    skipped_s = 0.0
 
     def __init__(self) -> None:
         self._decoder = _load_decoder()
@@ -65,6 +64,10 @@ class SphinxRecogniser:
         """Sound from ``t0`` to ``t1`` was lost: the utterance ends; its words come with the next call."""
         for piece in self._cutter.end():
             self._hear(piece)
+
+    def abandon(self) -> list[WordsUpdate]:
+        """End the utterance; its first pass is done and the second takes tenths of a second."""
+        return self.finish()
 
     def finish(self) -> list[WordsUpdate]:
         """Commit what has been heard."""

@@ -18,7 +18,6 @@ _STEP_S = 1.0
 _LONGEST_BUFFER_S = 15.0
 _PROMPT_CHARACTERS = 200
 _TRIM_ABOVE_S = 8.0
-_CAUGHT_UP_S = 0.5
 
 
 class Transcriber(Protocol):
@@ -50,10 +49,7 @@ class WhisperRecogniser:
         ISO 639-1 code, or ``None`` to keep the language heard in the first utterance that has words.
     clock
         The capture clock's present, in live use: passes then wait until the recogniser has caught up with the
-        sound waiting for it, and sound is skipped when it is more than ``max_lag_s`` behind. ``None`` decodes
-        everything at fixed steps, whatever time that takes.
-    max_lag_s
-        How far decoding may fall behind before sound is skipped.
+        sound waiting for it. ``None`` decodes at fixed steps, whatever time that takes.
     """
 
     kind: RecogniserKind = "whisper"
@@ -63,15 +59,11 @@ class WhisperRecogniser:
         model: Transcriber,
         language: str | None = None,
         clock: Callable[[], float] | None = None,
-        max_lag_s: float = 8.0,
     ) -> None:
         self.name = model.name
-        self.skipped_s = 0.0
         self._model = model
         self._language = language
         self._clock = clock
-        self._max_lag_s = max_lag_s
-        self._skipping = False
         self._cutter = UtteranceCutter()
         self._agreement = LocalAgreement()
         self._pending: list[WordsUpdate] = []
@@ -81,9 +73,6 @@ class WhisperRecogniser:
 
     def push(self, t: float, samples: NDArray[np.int16], speech: bool) -> list[WordsUpdate]:
         """Hear ``samples`` int16 ``[n]``, the first captured at ``t``; ``speech`` is the gate's verdict on them."""
-        if self._skips(t + len(samples) / SAMPLE_RATE):
-            self.skipped_s += len(samples) / SAMPLE_RATE
-            return self._take()
         for piece in self._cutter.push(t, samples, speech):
             self._hear(piece)
         return self._take()
@@ -92,6 +81,19 @@ class WhisperRecogniser:
         """Sound from ``t0`` to ``t1`` was lost: the utterance ends; its words come with the next call."""
         for piece in self._cutter.end():
             self._hear(piece)
+
+    def abandon(self) -> list[WordsUpdate]:
+        """End the utterance; its sound that is not decoded yet is given up."""
+        for piece in self._cutter.end():
+            self._add(piece)
+        incomplete = bool(self._new or self._partial)
+        # on a machine this slow there may never be two passes to agree; the last word may be half of one
+        self._tell(self._agreement.finish(self._partial[:-1]), (), end=True)
+        if incomplete:
+            gap = (max(self._t0, self._agreement.committed_t1), self._now)
+            self._pending.append(WordsUpdate(self._now, self.kind, gap=gap))
+        self._begin(self._now)
+        return self._take()
 
     def finish(self) -> list[WordsUpdate]:
         """Commit what has been heard."""
@@ -115,24 +117,6 @@ class WhisperRecogniser:
     def _lag(self, t: float) -> float:
         return 0.0 if self._clock is None else self._clock() - t
 
-    def _skips(self, t: float) -> bool:
-        """Whether sound up to ``t`` is passed over; once behind, until nearly level with the present."""
-        lag = self._lag(t)
-        if not self._skipping and lag > self._max_lag_s:
-            self._abandon()
-        self._skipping = lag > (_CAUGHT_UP_S if self._skipping else self._max_lag_s)
-        return self._skipping
-
-    def _abandon(self) -> None:
-        """Give up the running utterance: what was agreed stays, the sound not yet decoded is skipped."""
-        for piece in self._cutter.end():
-            self._sound.append(piece.samples)
-        if self._sound:
-            self.skipped_s += self._new
-            self._tell((), (), end=True)
-        self._agreement.forget()
-        self._begin(self._now)
-
     def _begin(self, t: float) -> None:
         self._t0 = self._now = t
         self._new = 0.0
@@ -144,15 +128,18 @@ class WhisperRecogniser:
     def _hear(self, piece: Piece) -> None:
         if piece.first:
             self._begin(piece.t)
-        self._sound.append(piece.samples)
-        self._now = piece.t_end
-        self._new += len(piece.samples) / SAMPLE_RATE
+        self._add(piece)
         if piece.speech:
             self._speech.append((piece.t, piece.t_end))
         if piece.last:
             self._pass(end=True)
         elif self._due():
             self._pass(end=False)
+
+    def _add(self, piece: Piece) -> None:
+        self._sound.append(piece.samples)
+        self._now = piece.t_end
+        self._new += len(piece.samples) / SAMPLE_RATE
 
     def _due(self) -> bool:
         if self.buffered_s >= _LONGEST_BUFFER_S - BLOCK_S:
