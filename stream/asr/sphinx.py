@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ _NEW_S = 1.0
 _TAIL_S = 0.4
 _CONTEXT_WORDS = 2
 _PARTIAL_CONFIDENCE = 0.5
+_LEAST_CONFIDENCE, _LEAST_MEDIAN = 0.5, 0.6
+"""Of a word, and of the words of a stretch: in noise and in a murmur of voices the decoder finds fluent sentences,
+and its doubt is the one thing that tells them from what was said (see docs/benchmarks.md)."""
+
 _SEARCH = {"maxhmmpf": 2000, "maxwpf": 10, "topn": 2}
 """Hypotheses kept and densities looked at in a frame, at most. On clear speech this costs no word errors that could
 be measured; on speech the model knows badly, and on noise, where all is about as likely, it halves the work."""
@@ -53,6 +58,7 @@ class SphinxRecogniser:
         self._next_step = 0.0
         self._partial: tuple[Word, ...] = ()
         self._said_something = False
+        self._trusted = True
 
     def push(self, t: float, samples: NDArray[np.int16], speech: bool) -> list[WordsUpdate]:
         """Hear ``samples`` int16 ``[n]``, the first captured at ``t``; ``speech`` is the gate's verdict on them."""
@@ -112,7 +118,7 @@ class SphinxRecogniser:
 
     def _end(self) -> None:
         self._decoder.end_utt()
-        self._tell(self._agreement.finish(self._words(final=True)), (), end=True)
+        self._tell(self._agreement.finish(self._believed(self._words(final=True))), (), end=True)
         self._sound = []
 
     def _cut(self) -> None:
@@ -120,7 +126,7 @@ class SphinxRecogniser:
         self._decoder.end_utt()
         now = self._now
         words = [word for word in self._words(final=True) if word.t1 <= now - _TAIL_S]
-        committed = self._agreement.finish(words)
+        committed = self._agreement.finish(self._believed(words))
         sound = np.concatenate(self._sound)
         first = round((_resume_at(words, now) - self._t0) * SAMPLE_RATE)
         self._start(self._t0 + first / SAMPLE_RATE)
@@ -129,7 +135,14 @@ class SphinxRecogniser:
         self._next_cut = max(self._next_cut, self._heard + round(_NEW_S * SAMPLE_RATE))
         self._tell(committed, self._agreement.update(now, self._words())[1])
 
+    def _believed(self, words: list[Word]) -> list[Word]:
+        """Those of a stretch that may be committed; partial words are shown while there are any."""
+        sure = median(word.confidence for word in words) >= _LEAST_MEDIAN if words else self._trusted
+        self._trusted = sure
+        return [word for word in words if sure and word.confidence >= _LEAST_CONFIDENCE]
+
     def _tell(self, committed: tuple[Word, ...], partial: tuple[Word, ...], end: bool = False) -> None:
+        partial = partial if self._trusted else ()
         changed = _texts(partial) != _texts(self._partial)
         self._said_something |= bool(committed)
         speech_final = end and self._said_something
