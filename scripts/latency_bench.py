@@ -87,16 +87,15 @@ def bench_engines(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], 
 
 
 def bench_live(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """The live path with a file, at the given rates."""
+    """The live path with a file, at the given rates, and without its picture at the first of them."""
     found, rows = {}, []
-    for rate in arguments.rates:
-        measured = measure_live(arguments.live, arguments.seconds, rate, arguments.checkpoint)
-        found[f"rate {rate:g}"] = measured
-        rows += [[f"{rate:g}", name, *stage.values()] for name, stage in measured["stages"].items()]
-        rows += [
-            [f"{rate:g}", name, measured[name], "", "", "", ""]
-            for name in ("cpu_cores", "rss_mb", "first_result_s")
-        ]
+    runs = [(f"{rate:g}", rate, ()) for rate in arguments.rates]
+    runs.append((f"{arguments.rates[0]:g}, sound only", arguments.rates[0], ("--no-camera",)))
+    for name, rate, more in runs:
+        measured = measure_live(arguments.live, arguments.seconds, rate, arguments.checkpoint, more)
+        found[f"rate {name}"] = measured
+        rows += [[name, what, *stage.values()] for what, stage in measured["stages"].items()]
+        rows += [[name, what, measured[what], "", "", "", ""] for what in WHOLE_RUN]
     text = (
         "Milliseconds. `total` counts from the capture of the newest signal in a result to its hand-over to the "
         "sockets; `frame to result` from the capture of a picture to the first result that contains it, waiting "

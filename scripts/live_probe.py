@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,25 +18,32 @@ from bench_report import percentiles
 POLL_SECONDS = 0.5
 
 
-def command(file: Path, seconds: float, rate: float, checkpoint: Path | None) -> list[str]:
+def command(file: Path, seconds: float, rate: float, checkpoint: Path | None, more: Sequence[str]) -> list[str]:
     """The command line measured."""
     program = [sys.executable, "-c", "from stream.cli import live_main; live_main()"]
     options = ["--input", str(file), "--loop", "--seconds", f"{seconds:g}", "--rate", f"{rate:g}"]
     chosen = ["--checkpoint", str(checkpoint)] if checkpoint else []
-    return [*program, *options, "--asr", "sphinx", "--json", "--port", "0", *chosen]
+    return [*program, *options, "--asr", "sphinx", "--json", "--port", "0", *chosen, *more]
 
 
 class Run:
     """One run: its results with the moment each was read, and samples of what the process used."""
 
-    def __init__(self, file: Path, seconds: float, rate: float = 10.0, checkpoint: Path | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        seconds: float,
+        rate: float = 10.0,
+        checkpoint: Path | None = None,
+        more: Sequence[str] = (),
+    ) -> None:
         self.results: list[dict[str, Any]] = []
         self.statuses: list[dict[str, Any]] = []
         self.read_at: list[float] = []
         self.samples: list[dict[str, float]] = []
         self.began = time.monotonic()
         self._process = subprocess.Popen(
-            command(file, seconds, rate, checkpoint),
+            command(file, seconds, rate, checkpoint, more),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -78,9 +86,11 @@ class Run:
             return
 
 
-def measure_live(file: Path, seconds: float, rate: float, checkpoint: Path | None) -> dict[str, Any]:
+def measure_live(
+    file: Path, seconds: float, rate: float, checkpoint: Path | None, more: Sequence[str] = ()
+) -> dict[str, Any]:
     """Stages in milliseconds, cores used once it runs, greatest resident memory, seconds to the first result."""
-    run = Run(file, seconds, rate, checkpoint)
+    run = Run(file, seconds, rate, checkpoint, more)
     if run.returncode or len(run.results) < 2:
         raise SystemExit(f"miar-live failed: {run.complaint.strip() or 'too few results'}")
     steady = [s for s in run.samples if s["t"] >= run.read_at[0] + 2.0]
