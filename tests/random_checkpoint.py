@@ -39,6 +39,6 @@ def random_checkpoint() -> Checkpoint:
         interval_factor=1.6,
         graph=trace_network(asdict(SMALL), SPEC),
         extractors={"text": "all-MiniLM-L6-v2"},
-        corpora={"ravdess": {"n": 1440}},
+        corpora={"samples": {"ravdess": 1440}},
         scores={"uar": 0.61},
     )

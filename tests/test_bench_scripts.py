@@ -85,7 +85,7 @@ def test_nothing_is_committed_in_sound_without_speech(scripts: None) -> None:  #
 def test_words_are_measured_in_babble(scripts: None) -> None:  # noqa: ARG001
     bench = importlib.import_module("bench_asr")
     sentences = ["i am so happy to see you today", "please close the door"]
-    row = dict(zip(bench.HEADER, bench.speech("sphinx", "slt", "babble 20", sentences), strict=True))
+    row = dict(zip(bench.HEADER, bench.speech("sphinx", "slt", "babble 40", sentences), strict=True))
     assert row["WER %"] < 50.0
     assert 0.0 < row["partial p50 s"] <= row["commit p50 s"] < 10.0
     assert row["CPU s per s"] > 0.0

@@ -208,7 +208,7 @@ def examined(name: str) -> list[Check]:
 
 
 def test_a_checkpoint_is_loaded_and_its_engine_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_checkpoint(tmp_path, replace(random_checkpoint(), corpora={"ravdess": {"clips": 960}}))
+    save_checkpoint(tmp_path, replace(random_checkpoint(), corpora={"samples": {"ravdess": 960}}))
     monkeypatch.setattr("miar_rt.checkpoint.DEFAULT", tmp_path)
     checkpoint, licence, engine = examined("checkpoint")
     assert (checkpoint.ok, checkpoint.detail) == (True, "random-1 loads; trained on ravdess")
