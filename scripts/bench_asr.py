@@ -72,15 +72,16 @@ def main() -> None:
     ]
     false = [
         [kind, f"{len(sound) / RATE:.0f}", *false_words(asked.asr, sound)]
-        for kind, sound in without_speech(asked.noise_seconds)
+        for kind, sound in (without_speech(asked.noise_seconds) if asked.noise_seconds else ())
     ]
-    name = f"Words by {asked.asr}"
+    name = f"Words by {asked.asr}" + ("" if "clean" in asked.conditions else " in noise")
     body = (
         f"{len(sentences)} sentences by each of flite's voices. A delay counts from a word's end to the first "
-        f"update that shows it, and to its commitment.\n\n{table(HEADER, rows)}\n\n"
-        f"Sound in which nobody speaks:\n\n{table(NOISE_HEADER, false)}"
+        f"update that shows it, and to its commitment.\n\n{table(HEADER, rows)}"
+        + (f"\n\nSound in which nobody speaks:\n\n{table(NOISE_HEADER, false)}" if false else "")
     )
-    text = section(name, f"python scripts/bench_asr.py --asr {asked.asr}", body)
+    how = "" if asked.conditions == ",".join(CONDITIONS) else f" --conditions '{asked.conditions}'"
+    text = section(name, f"python scripts/bench_asr.py --asr {asked.asr}{how}", body)
     print(text)
     if asked.publish:
         publish(name, text)
