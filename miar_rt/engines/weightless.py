@@ -58,12 +58,7 @@ def open_session(graph: WeightlessGraph, weights: Mapping[str, Array]) -> onnxru
     """
     import onnxruntime as ort
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # an arena keeps what the longest input ever needed; these graphs are too small to gain from one
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3
+    options = frugal_options()
     try:
         arrays = [np.ascontiguousarray(weights[name]) for name in graph.weights]
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays]
@@ -73,6 +68,19 @@ def open_session(graph: WeightlessGraph, weights: Mapping[str, Array]) -> onnxru
         raise ValueError(f"the graph asks for weights that are not there: {error}") from error
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
         raise ValueError(f"the graph and the weights do not fit: {str(error).splitlines()[0][:200]}") from error
+
+
+def frugal_options() -> onnxruntime.SessionOptions:
+    """Options of a session on one thread that sleeps when it has nothing to do, and says nothing."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # an arena keeps what the longest input ever needed; these graphs are too small to gain from one
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    return options
 
 
 def require_export_tools() -> None:
