@@ -1,0 +1,35 @@
+"""What the aligned face looks like, as 64 numbers: what landmarks lack, such as wrinkles, teeth and gaze."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from miar_rt.engines.weightless import frugal_options
+from miar_rt.features.face_crop import face_crop
+from miar_rt.features.face_tracker import Image
+from miar_rt.signals import Array
+
+GRAPH = Path(__file__).with_name("appearance.onnx")
+"""Trained by ``scripts/train_appearance.py`` on FER2013's training part."""
+
+
+class Appearance:
+    """The network of ``miar_rt.training.appearance`` by onnxruntime, on one thread."""
+
+    def __init__(self, graph: Path = GRAPH) -> None:
+        import onnxruntime
+
+        self._session = onnxruntime.InferenceSession(
+            str(graph), frugal_options(), providers=["CPUExecutionProvider"]
+        )
+
+    def embed(self, image: Image, landmarks: Array) -> Array:
+        """Embedding float32 ``[64]`` of the face with ``landmarks`` ``[478, 3]`` in ``image``, uint8 RGB."""
+        (embedding,) = self.embed_crops(face_crop(image, landmarks)[None])
+        return np.asarray(embedding, np.float32)
+
+    def embed_crops(self, crops: Array) -> Array:
+        """Embeddings float32 ``[n, 64]`` of crops ``[n, 48, 48]``."""
+        return np.asarray(self._session.run(["embedding"], {"crops": crops})[0], np.float32)

@@ -1,0 +1,53 @@
+"""Train the network that looks at the aligned face, and put it beside the extractor that runs it.
+
+Example
+-------
+    python scripts/train_appearance.py --data corpora --state appearance-run
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from miar_rt.features.appearance import GRAPH
+from miar_rt.training.appearance import AppearanceRun, Faces, crops_of, write_graph
+from miar_rt.training.cache import FeatureCache
+from miar_rt.training.corpora import read_fer2013
+from miar_rt.training.extract import extract_stills
+
+
+def faces(path: Path) -> tuple[Faces, int]:
+    """The stills in which a face is found, and how many stills there are."""
+    stills = read_fer2013(path)
+    landmarks = extract_stills(stills.images, FeatureCache(), progress=True)
+    found = np.isfinite(landmarks[:, 0, 0])
+    return Faces(crops_of(stills.images[found], landmarks[found]), stills.labels[found]), len(found)
+
+
+def main() -> None:
+    """Train, print the accuracy, and write the graph."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with fer2013_train.npz and fer2013_valid.npz"
+    )
+    parser.add_argument("--state", type=Path, required=True, help="where an interrupted run is kept")
+    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=GRAPH)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    training, _ = faces(asked.data / "fer2013_train.npz")
+    held_out, held = faces(asked.data / "fer2013_valid.npz")
+    run = AppearanceRun(training, held_out, asked.state, asked.epochs)
+    write_graph(run.go(), asked.out)
+    scored = run.accuracy()
+    overall = scored * len(held_out.labels) / held
+    print(f"accuracy {scored:.4f} where a face is found, {overall:.4f} over all images")
+
+
+if __name__ == "__main__":
+    main()
