@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
-from stream.serving import metrics, protocol
+from stream.serving import metrics, protocol, schema
 
 HTML, JS, CSS = "text/html; charset=utf-8", "text/javascript; charset=utf-8", "text/css; charset=utf-8"
 FILES: Mapping[str, tuple[str, str]] = {
@@ -99,4 +99,4 @@ def _read(name: str) -> bytes:
 
 @cache
 def _schema() -> bytes:
-    return json.dumps(protocol.schema(), indent=1).encode()
+    return json.dumps(schema.json_schema(), indent=1).encode()

@@ -265,17 +265,3 @@ class Connection:
 def same_token(given: str, expected: str) -> bool:
     """Compare in a time that tells nothing about where the two differ."""
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
-
-
-def schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of every message, ``server`` and ``client`` naming who sends which."""
-    groups = {"server": typing.get_args(ServerMessage), "client": typing.get_args(ClientMessage)}
-    kinds = [kind for group in groups.values() for kind in group]
-    references, definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
-    of_kind = dict(zip(kinds, references, strict=True))
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "miar.v1",
-        **{who: {"anyOf": [of_kind[kind] for kind in group]} for who, group in groups.items()},
-        "$defs": definitions,
-    }
