@@ -84,6 +84,16 @@ class Checkpoint:
         """ISO 639-1 codes of the languages whose words it can score: English unless training said otherwise."""
         return frozenset(self.extractors.get("languages", "en").split(","))
 
+    @property
+    def baselines(self) -> frozenset[str]:
+        """Modalities that training gave with and without a personal baseline: none unless training said so."""
+        return frozenset(self.extractors.get("baselines", "").split(",")) - {""}
+
+    def told(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The network's inputs without those baseline flags that it has never seen raised."""
+        learned = np.array([name in self.baselines for name in MODALITIES], np.float32)
+        return {**inputs, "baseline": inputs["baseline"] * learned}
+
 
 class _Document(msgspec.Struct, kw_only=True):
     """``model.json``."""

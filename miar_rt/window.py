@@ -1,7 +1,8 @@
 """The only builder of model inputs: live, analyze, replay and training all come through here.
 
 Feature frames fall into steps on a fixed grid of the capture clock, so that a step's value depends on the
-signal alone and never on when somebody asked. Normalisation happens here too and nowhere else.
+signal alone and never on when somebody asked. Normalisation and a person's baseline happen here too and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.baseline import Baseline
 from miar_rt.input_spec import SPEC, VOICED_DESCRIPTORS, InputSpec
 from miar_rt.signals import (
     MODALITIES,
@@ -38,6 +40,7 @@ class ChannelStatistics:
 
 
 Statistics = Mapping[Modality, ChannelStatistics]
+Baselines = Sequence[Baseline | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,10 +103,17 @@ class _Grid:
 
 
 class WindowBuilder:
-    """Rolling windows of all three modalities; pure: it knows no thread, device or clock."""
+    """Rolling windows of all three modalities; pure: it knows no thread, device or clock.
 
-    def __init__(self, spec: InputSpec = SPEC) -> None:
+    Attributes
+    ----------
+    baseline
+        Of the person in the window, by modality; nothing for a person who is not known.
+    """
+
+    def __init__(self, spec: InputSpec = SPEC, baseline: Mapping[Modality, Baseline] | None = None) -> None:
         self.spec = spec
+        self.baseline = baseline or {}
         widths = spec.widths
         self._acoustic = _Grid(spec.audio_rate, spec.audio_steps, widths["audio"] - 1)
         self._voice = _Grid(spec.audio_rate, spec.audio_steps, 1)
@@ -145,7 +155,7 @@ class WindowBuilder:
 
     def build(self, t: float, statistics: Statistics, present: Mapping[Modality, bool]) -> ModelInput:
         """The normalised window that ends at ``t``; modalities not ``present`` are masked out."""
-        return normalise(restrict(self.raw(t), present), statistics)
+        return normalise(personalise(restrict(self.raw(t), present), self.baseline), statistics)
 
     def _text(self, t: float) -> tuple[Array, Mask]:
         spec = self.spec
@@ -188,6 +198,13 @@ def restrict(window: ModelInput, present: Mapping[Modality, bool]) -> ModelInput
     return ModelInput(window.values, masks, groups, presence, window.baseline & presence)
 
 
+def personalise(window: ModelInput, baseline: Mapping[Modality, Baseline]) -> ModelInput:
+    """The raw window as an average person would have given it, and flags that say for which modalities."""
+    moved = {name: one.apply(window.values[name]) for name, one in baseline.items()}
+    applied = np.array([name in baseline for name in MODALITIES]) & window.presence
+    return ModelInput({**window.values, **moved}, window.masks, window.groups, window.presence, applied)
+
+
 def normalise(window: ModelInput, statistics: Statistics) -> ModelInput:
     """Centre and scale every channel, clip, and put 0 (the centre) where there is nothing."""
     values: dict[Modality, Array] = {}
@@ -210,13 +227,25 @@ def as_batch(windows: Sequence[ModelInput]) -> dict[str, Array]:
 
 
 def inputs_of(
-    values: dict[Modality, Array], masks: dict[Modality, Mask], statistics: Statistics, spec: InputSpec
+    values: dict[Modality, Array],
+    masks: dict[Modality, Mask],
+    statistics: Statistics,
+    spec: InputSpec,
+    baselines: Mapping[Modality, Baselines] | None = None,
 ) -> dict[str, Array]:
-    """The network's named inputs from raw windows ``[B, steps, channels]`` with NaN, as training cuts them."""
+    """The network's named inputs from raw windows ``[B, steps, channels]`` with NaN, as training cuts them.
+
+    ``baselines`` holds, for some modalities, the baseline that goes with each of the ``B`` windows or ``None``.
+    """
     vision = values["vision"]
     groups = [np.isfinite(vision[:, :, columns]).any(axis=(1, 2)) for columns in spec.vision_groups.values()]
-    everything, no_baseline = np.ones((len(vision), 3), np.bool_), np.zeros((len(vision), 3), np.bool_)
-    raw = ModelInput(values, masks, np.stack(groups, axis=1).astype(np.float32), everything, no_baseline)
+    applied, everything = np.zeros((len(vision), 3), np.bool_), np.ones((len(vision), 3), np.bool_)
+    moved = dict(values)
+    for name, persons in (baselines or {}).items():
+        rows = zip(values[name], persons, strict=True)
+        moved[name] = np.stack([row if person is None else person.apply(row) for row, person in rows])
+        applied[:, MODALITIES.index(name)] = [person is not None for person in persons]
+    raw = ModelInput(moved, masks, np.stack(groups, axis=1).astype(np.float32), everything, applied)
     return _named(normalise(raw, statistics))
 
 

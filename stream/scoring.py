@@ -59,7 +59,7 @@ class Scorer:
     def answer(self, window: ModelInput) -> Answer:
         """Answer for a window with at least one modality present."""
         patterns = availability_patterns(window.presence)
-        scores = self.engine.score(as_batch([window]), patterns[None].astype(np.float32))
+        scores = self.engine.score(self.checkpoint.told(as_batch([window])), patterns[None].astype(np.float32))
         logits = scores.logits[0].astype(np.float64)
         if not (np.isfinite(logits).all() and np.isfinite(scores.sentiment).all()):
             raise FloatingPointError(f"checkpoint {self.checkpoint.name} answers with what is no number")
