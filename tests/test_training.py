@@ -364,5 +364,5 @@ def test_an_interrupted_run_goes_on_to_the_same_network(
 
 
 def test_another_run_does_not_go_into_the_same_folder(tiny_checkpoint: Path) -> None:
-    with pytest.raises(ValueError, match="another recipe, seed or data"):
+    with pytest.raises(ValueError, match="another recipe, seed, data or text encoder"):
         small_corpora.train_tiny(tiny_checkpoint.parent / "data", tiny_checkpoint, seed=1)

@@ -133,8 +133,8 @@ class OnnxTextEncoder(Encoder):
             raise TextEncoderUnavailable(f"{graph} does not read {TOKENIZER}'s tokens: {_line(error)}") from error
         if shape != (len(ids), TOKEN_WIDTH):
             raise TextEncoderUnavailable(
-                f"{graph} answers {len(ids)} tokens with shape {shape}, where ({len(ids)}, {TOKEN_WIDTH}) is needed: "
-                f"name an encoder that is {TOKEN_WIDTH} wide"
+                f"{graph} answers {len(ids)} tokens with shape {shape}, not ({len(ids)}, {TOKEN_WIDTH}): "
+                f"use an encoder whose embeddings of tokens have {TOKEN_WIDTH} numbers"
             )
 
 

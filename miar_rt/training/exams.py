@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from calibration.temperature import Temperatures
 from miar_rt.engines import Scores
+from miar_rt.features.text import Encoder
 from miar_rt.input_spec import SPEC, InputSpec
 from miar_rt.metrics import emotion_scores, sentiment_scores
 from miar_rt.signals import MODALITIES, Array, Modality
@@ -139,8 +140,12 @@ _TRANSCRIPTS: Mapping[str, Callable[[Path], list[Utterance]]] = {
 }  # fmt: skip
 
 
-def make_exam(corpus: str, path: Path, cache: FeatureCache, *, progress: bool = False) -> Exam:
+def make_exam(
+    corpus: str, path: Path, cache: FeatureCache, *, encoder: Encoder | None = None, progress: bool = False
+) -> Exam:
     """Read and extract a corpus of ``CORPORA``, and say which windows of it are scored.
+
+    Words are read by ``encoder``, by the published one when it is not given.
 
     Raises
     ------
@@ -154,7 +159,8 @@ def make_exam(corpus: str, path: Path, cache: FeatureCache, *, progress: bool = 
         landmarks = extract_stills(stills.images, cache, progress=progress)
         return face_exam(stills.labels, face_rows(landmarks, *stills.images.shape[:0:-1]))
     utterances = _TRANSCRIPTS[corpus](path)
-    return text_exam(utterances, extract_texts([written(u.text) for u in utterances], cache, progress=progress))
+    heard = [written(u.text) for u in utterances]
+    return text_exam(utterances, extract_texts(heard, cache, encoder=encoder, progress=progress))
 
 
 def clips_exam(clips: Sequence[Clip], cache: FeatureCache, *, progress: bool = False) -> Exam:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from miar_rt.alignment import AlignmentLoss
 from miar_rt.checkpoint import Checkpoint, save_checkpoint
 from miar_rt.engines import Scores
 from miar_rt.engines.export import trace_network
+from miar_rt.features.text_onnx import OnnxTextEncoder
 from miar_rt.input_spec import SPEC
 from miar_rt.network import Miar, MiarConfig
 from miar_rt.signals import MODALITIES, Array, Modality
@@ -30,7 +32,6 @@ from miar_rt.training.batches import Windows, network_inputs, trim
 from miar_rt.training.cache import FeatureCache
 from miar_rt.training.calibrate import fit_temperatures, interval_factor
 from miar_rt.training.exams import Answers, Score, ask, grade
-from miar_rt.training.extract import extractor_versions
 from miar_rt.training.losses import StepLoss
 from miar_rt.training.material import Material, load_material, training_statistics
 from miar_rt.training.pairing import Draw, Mixture, draw_batch, draw_patterns
@@ -43,13 +44,15 @@ HEADLINES = {"ravdess": "uar", "fer2013": "accuracy", "meld": "weighted_f1", "mo
 STATE, LOG, RECIPE = "state.pt", "log.csv", "recipe.toml"
 
 
-def train(
+def train(  # noqa: PLR0913 - each is an option of the command
     data: Path,
     out: Path,
     *,
     seed: int = 0,
     epochs: int | None = None,
     config: Path | None = None,
+    text_encoder: Path | None = None,
+    languages: str | None = None,
     progress: bool = False,
 ) -> None:
     """Train a network on a data folder and write its checkpoint.
@@ -67,13 +70,19 @@ def train(
         Instead of the recipe's.
     config
         TOML file with a ``Recipe``.
+    text_encoder
+        Folder of an ``OnnxTextEncoder``; the published MiniLM otherwise.
+    languages
+        ISO 639 codes of the languages that the corpora's words are in, as ``en,de``; English otherwise.
     progress
         Whether to show progress bars.
 
     Raises
     ------
     ValueError
-        When data or recipe are wrong, or ``out`` holds a run of another recipe or seed.
+        When data, recipe or languages are wrong, or ``out`` holds a run of another recipe, seed or encoder.
+    TextEncoderUnavailable
+        When the text encoder cannot be had.
     OSError
         When ``out`` cannot be written.
     """
@@ -81,15 +90,35 @@ def train(
     recipe = read_recipe(config)
     if epochs is not None:
         recipe = msgspec.structs.replace(recipe, epochs=epochs)
+    spoken = read_languages(languages, text_encoder)
+    encoder = None if text_encoder is None else OnnxTextEncoder(text_encoder)
     folder = out / "training"
-    material = load_material(data, recipe, FeatureCache(), progress=progress)
+    material = load_material(data, recipe, FeatureCache(), encoder=encoder, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(material, recipe, seed, folder)
     run.go(progress)
-    ship(out, run, seed)
+    ship(out, run, seed, spoken)
 
 
-def ship(out: Path, run: Run, seed: int) -> None:
+def read_languages(given: str | None, text_encoder: Path | None) -> tuple[str, ...]:
+    """Codes of a list such as ``en,de``, each once and in order; none when nothing is given.
+
+    Raises
+    ------
+    ValueError
+        When there is something else in it, or a language that the published text encoder does not read.
+    """
+    if given is None:
+        return ()
+    codes = sorted({code.strip() for code in given.split(",")})
+    if not all(re.fullmatch("[a-z]{2,3}", code) for code in codes):
+        raise ValueError(f"--languages must be ISO 639 codes of two or three lower-case letters, not {given!r}")
+    if text_encoder is None and codes != ["en"]:
+        raise ValueError(f"MiniLM reads English only, not {given!r}: name another by --text-encoder FOLDER")
+    return tuple(codes)
+
+
+def ship(out: Path, run: Run, seed: int, languages: Sequence[str] = ()) -> None:
     """Calibrate a finished run, score it and write its checkpoint into ``out``."""
     network = run.best_network()
     score = as_score(network)
@@ -106,7 +135,7 @@ def ship(out: Path, run: Run, seed: int) -> None:
         temperatures=temperatures,
         interval_factor=interval_factor(exams, answers),
         graph=trace_network(config, SPEC),
-        extractors=extractor_versions(),
+        extractors=run.material.extractors | ({"languages": ",".join(languages)} if languages else {}),
         corpora={"samples": run.material.sizes, "seed": seed, **run.record()},
         scores={name: grade(exam, answers[name], temperatures) for name, exam in exams.items()},
     )
@@ -153,7 +182,8 @@ class Run:
         torch.manual_seed(seed)
         self.random = np.random.default_rng(seed)
         self.material, self.recipe, self._folder = material, recipe, folder
-        self._identity = hashlib.sha256(f"{to_toml(recipe)}{seed}{material.sizes}".encode()).hexdigest()
+        identity = f"{to_toml(recipe)}{seed}{material.sizes}{material.extractors['text']}"
+        self._identity = hashlib.sha256(identity.encode()).hexdigest()
         self.statistics: Statistics = training_statistics(material, self.random)
         self._network = Miar(MiarConfig(**recipe.network))
         self._average = deepcopy(self._network).eval()
@@ -274,7 +304,9 @@ class Run:
             return
         state = torch.load(path, weights_only=True)
         if state["identity"] != self._identity:
-            raise ValueError(f"{self._folder} holds a run of another recipe, seed or data: name another --out")
+            raise ValueError(
+                f"{self._folder} holds a run of another recipe, seed, data or text encoder: name another --out"
+            )
         self._network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
         self._alignment.load_state_dict(state["alignment"])

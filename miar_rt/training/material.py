@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from miar_rt.features.text import Encoder
 from miar_rt.signals import Modality
 from miar_rt.training.batches import Faces, Texts, Voices, Windows, channel_statistics, join
 from miar_rt.training.cache import FeatureCache
@@ -17,6 +18,7 @@ from miar_rt.training.extract import (
     extract_clips,
     extract_stills,
     extract_texts,
+    extractor_versions,
     face_rows,
     mirrored,
 )
@@ -37,7 +39,10 @@ STATISTICS_DRAWS = 2000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What is drawn from (``voices faces texts`` by the numbers in ``corpora``) and what is validated on."""
+    """What is drawn from (``voices faces texts`` by the numbers in ``corpora``) and what is validated on.
+
+    ``extractors`` names what made the features of each modality.
+    """
 
     corpora: Corpora
     voices: Voices
@@ -45,6 +50,7 @@ class Material:
     texts: Texts
     exams: dict[str, Exam]
     sizes: dict[str, int]
+    extractors: dict[str, str]
 
 
 def check_layout(data: Path) -> None:
@@ -60,7 +66,9 @@ def check_layout(data: Path) -> None:
         raise ValueError(f"{data}: training needs {', '.join(missing)} in it")
 
 
-def load_material(data: Path, recipe: Recipe, cache: FeatureCache, *, progress: bool = False) -> Material:
+def load_material(
+    data: Path, recipe: Recipe, cache: FeatureCache, *, encoder: Encoder | None = None, progress: bool = False
+) -> Material:
     """Read and extract every corpus of a data folder; what was extracted before is taken from the cache.
 
     Parameters
@@ -71,6 +79,8 @@ def load_material(data: Path, recipe: Recipe, cache: FeatureCache, *, progress: 
         Says which actors are validated on and how many renderings and variants there are.
     cache
         Where features are kept.
+    encoder
+        What reads the words; the published one when not given.
     progress
         Whether to show progress bars.
 
@@ -89,8 +99,8 @@ def load_material(data: Path, recipe: Recipe, cache: FeatureCache, *, progress: 
     faces, face_labels = _training_faces(data, cache, progress)
     meld, mosi = read_meld(data / "meld/train.csv"), read_mosi(data / "mosi/train.csv")
     mosei = read_mosei(data / "mosei/train.csv")
-    texts = _training_texts([meld, mosi, mosei], recipe.text_variants, cache, progress)
-    exams = _exams(data, held_out, cache, progress)
+    texts = _training_texts([meld, mosi, mosei], recipe.text_variants, cache, encoder, progress)
+    exams = _exams(data, held_out, cache, encoder, progress)
     corpora = Corpora(
         text=ByLabel(np.array([u.label for u in meld], np.int64)),
         audio=ByLabel(np.array([clip.label for clip in training], np.int64)),
@@ -106,7 +116,7 @@ def load_material(data: Path, recipe: Recipe, cache: FeatureCache, *, progress: 
         "mosi": len(mosi),
         "mosei": len(mosei),
     }
-    return Material(corpora, Voices(copies), faces, texts, exams, sizes)
+    return Material(corpora, Voices(copies), faces, texts, exams, sizes, extractor_versions(encoder))
 
 
 def _training_faces(data: Path, cache: FeatureCache, progress: bool) -> tuple[Faces, ByLabel]:
@@ -123,11 +133,18 @@ def _training_faces(data: Path, cache: FeatureCache, progress: bool) -> tuple[Fa
 
 
 def _training_texts(
-    corpora: Sequence[Sequence[Utterance]], variants: int, cache: FeatureCache, progress: bool
+    corpora: Sequence[Sequence[Utterance]],
+    variants: int,
+    cache: FeatureCache,
+    encoder: Encoder | None,
+    progress: bool,
 ) -> Texts:
     heard = [[h for corpus in corpora for h in hypotheses(corpus, variant)] for variant in range(variants)]
     return Texts(
-        [extract_texts(h, cache, what=f"texts, variant {i}", progress=progress) for i, h in enumerate(heard)]
+        [
+            extract_texts(h, cache, encoder=encoder, what=f"texts, variant {i}", progress=progress)
+            for i, h in enumerate(heard)
+        ]
     )
 
 
@@ -151,10 +168,13 @@ def _earlier(utterances: Sequence[Utterance]) -> list[str]:
     return [before.text if before and before.group == now.group else "" for before, now in pairs]
 
 
-def _exams(data: Path, held_out: Sequence[Clip], cache: FeatureCache, progress: bool) -> dict[str, Exam]:
+def _exams(
+    data: Path, held_out: Sequence[Clip], cache: FeatureCache, encoder: Encoder | None, progress: bool
+) -> dict[str, Exam]:
     voices = {"ravdess": clips_exam(held_out, cache, progress=progress)}
     return voices | {
-        name: make_exam(name, data / part, cache, progress=progress) for name, part in HELD_OUT.items()
+        name: make_exam(name, data / part, cache, encoder=encoder, progress=progress)
+        for name, part in HELD_OUT.items()
     }
 
 
