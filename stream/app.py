@@ -11,9 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
-from miar_rt.checkpoint import CheckpointError
+from miar_rt.checkpoint import Checkpoint, CheckpointError
 from miar_rt.engines import EngineUnavailable
-from miar_rt.features.text import TextEncoder, TextEncoderUnavailable
+from miar_rt.features.text import Encoder, TextEncoderUnavailable
+from miar_rt.features.text_onnx import open_encoder
 from miar_rt.signals import Modality
 from stream.asr import Recogniser, RecogniserUnavailable
 from stream.asr.choose import choose_recogniser
@@ -44,6 +45,7 @@ WRONG_INPUT = (
     ReportError,
     ServerError,
     SourceError,
+    TextEncoderUnavailable,
     ValueError,
 )
 """What means that the call or its input is wrong: one line, exit code 2."""
@@ -86,7 +88,7 @@ def run_live(options: LiveOptions) -> None:
         requests = Requests()
         server = _serve(options, scorer, devices.named, requests, held)
         recogniser, encoder = (
-            _words(options.asr, options.language, clock.now, held, lines) if devices.hears else (None, None)
+            _words(options, scorer.checkpoint, clock.now, held, lines) if devices.hears else (None, None)
         )
         _warm_up(devices)
         clock.restart()
@@ -184,21 +186,23 @@ class _Devices:
 
 
 def _words(
-    asr: str,
-    language: str | None,
+    options: LiveOptions | AnalyzeOptions,
+    checkpoint: Checkpoint,
     now: Callable[[], float] | None,
     held: contextlib.ExitStack,
     lines: list[str],
-) -> tuple[Recogniser | None, TextEncoder | None]:
-    """Recogniser and text encoder; without the encoder's weights the words are left out, and that is said."""
-    recogniser, why = choose_recogniser(asr, language, now)
+) -> tuple[Recogniser | None, Encoder | None]:
+    """Recogniser and text encoder; without MiniLM's weights the words are left out, and that is said."""
+    recogniser, why = choose_recogniser(options.asr, options.language, now)
     if recogniser is None:
         lines.append(why)
         return None, None
     held.callback(recogniser.close)
     try:
-        encoder = TextEncoder()
+        encoder = open_encoder(options.text_encoder, checkpoint.extractors)
     except TextEncoderUnavailable as error:
+        if options.text_encoder is not None:
+            raise
         lines.append(f"warning: no words: {error}")
         return None, None
     lines.append(why)
@@ -325,7 +329,7 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
         held.callback(scorer.engine.close)
         lines.append(why)
         recogniser, encoder = (
-            _words(options.asr, options.language, None, held, lines) if media.has_audio else (None, None)
+            _words(options, scorer.checkpoint, None, held, lines) if media.has_audio else (None, None)
         )
         wanted = _listening_to(media.has_video, media.has_audio, recogniser, options.text_only, lines)
         config = SessionConfig(options.rate, wanted)

@@ -41,6 +41,9 @@ Asr = Annotated[str, typer.Option(help="Recogniser: auto, whisper, whisper:MODEL
 Language = Annotated[str, typer.Option(help="ISO 639-1 code of the speech, or auto to detect it (whisper only).")]
 Engine = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt-rtx, cuda-graph, compile, onnx or torch.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="Checkpoint folder; otherwise the one that ships.")]
+TextEncoder = Annotated[
+    Path | None, typer.Option(help="Folder of the text encoder a checkpoint is for; otherwise MiniLM.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Rate = Annotated[float, typer.Option(help="Results a second at most, 1 to 60.")]
 
@@ -61,6 +64,7 @@ def live(
     text_only: TextOnly = False,
     engine: Engine = "auto",
     checkpoint: Checkpoint = None,
+    text_encoder: TextEncoder = None,
     rate: Rate = 10.0,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
@@ -91,6 +95,7 @@ def live(
             text_only=text_only,
             engine=engine,
             checkpoint=checkpoint,
+            text_encoder=text_encoder,
             rate=rate,
             seconds=seconds,
             json=json,
@@ -119,6 +124,7 @@ def analyze(
     text_only: TextOnly = False,
     engine: Engine = "auto",
     checkpoint: Checkpoint = None,
+    text_encoder: TextEncoder = None,
     rate: Rate = 10.0,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
@@ -135,6 +141,7 @@ def analyze(
             text_only=text_only,
             engine=engine,
             checkpoint=checkpoint,
+            text_encoder=text_encoder,
             rate=rate,
         ),
     )
@@ -163,12 +170,23 @@ def train(
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.", min=1)] = None,
     config: Annotated[Path | None, typer.Option(help="A recipe (TOML); the shipped one otherwise.")] = None,
+    text_encoder: TextEncoder = None,
+    languages: Annotated[str | None, typer.Option(help="Of the corpora's words, as en,de; otherwise en.")] = None,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
     """Train a checkpoint on corpora of words, voices and faces."""
     from miar_rt.training.fit import train as fit
 
-    fit(data, out, seed=seed, epochs=epochs, config=config, progress=sys.stderr.isatty())
+    fit(
+        data,
+        out,
+        seed=seed,
+        epochs=epochs,
+        config=config,
+        text_encoder=text_encoder,
+        languages=languages,
+        progress=sys.stderr.isatty(),
+    )
 
 
 @app.command(epilog="Example:  miar evaluate ravdess corpora/ravdess --json")
@@ -176,6 +194,7 @@ def evaluate(
     corpus: Annotated[str, typer.Argument(help="ravdess, fer2013, meld, mosi or mosei.")],
     path: Annotated[Path, typer.Argument(help="The corpus' folder or file.")],
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Checkpoint folder.")] = None,
+    text_encoder: TextEncoder = None,
     baseline: Annotated[str | None, typer.Option(help="none or neutral (RAVDESS).")] = None,
     faces: Annotated[Path | None, typer.Option(help="Action units of the same takes (RAVDESS, .npz).")] = None,
     modalities: Annotated[str | None, typer.Option(help="Which to give, as text,audio,vision.")] = None,
@@ -187,7 +206,15 @@ def evaluate(
     from stream.listing import show_scores
 
     chosen = None if modalities is None else tuple(modalities.split(","))
-    found = score(corpus, path, checkpoint=checkpoint, modalities=chosen, faces=faces, baseline=baseline)
+    found = score(
+        corpus,
+        path,
+        checkpoint=checkpoint,
+        modalities=chosen,
+        faces=faces,
+        baseline=baseline,
+        text_encoder=text_encoder,
+    )
     typer.echo(show_scores(found, json))
 
 

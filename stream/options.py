@@ -33,6 +33,7 @@ class LiveOptions:
     text_only: bool = False
     engine: str = "auto"
     checkpoint: Path | None = None
+    text_encoder: Path | None = None
     rate: float = 10.0
     seconds: float | None = None
     json: bool = False
@@ -54,6 +55,7 @@ class AnalyzeOptions:
     text_only: bool = False
     engine: str = "auto"
     checkpoint: Path | None = None
+    text_encoder: Path | None = None
     rate: float = 10.0
 
 

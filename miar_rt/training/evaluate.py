@@ -8,6 +8,8 @@ from typing import Any
 
 from miar_rt.checkpoint import load_checkpoint
 from miar_rt.engines.choose import AUTO, choose_engine
+from miar_rt.features.text import Encoder
+from miar_rt.features.text_onnx import open_encoder
 from miar_rt.training.cache import FeatureCache
 from miar_rt.training.corpora import read_ravdess
 from miar_rt.training.exams import CORPORA, Exam, ask, clips_exam, grade, make_exam
@@ -24,7 +26,7 @@ def evaluate(
     modalities: Sequence[str] | None = None,
     faces: Path | None = None,
     baseline: str | None = None,
-    progress: bool = False,
+    text_encoder: Path | None = None,
 ) -> dict[str, Any]:
     """Score a corpus.
 
@@ -42,8 +44,8 @@ def evaluate(
         Action units of the same takes. Not available yet.
     baseline
         RAVDESS only. ``none`` leaves each actor's plain neutral clips out; ``neutral`` is not available yet.
-    progress
-        Whether to show progress bars.
+    text_encoder
+        Folder of the text encoder that the checkpoint was trained on; the published MiniLM otherwise.
 
     Returns
     -------
@@ -54,11 +56,16 @@ def evaluate(
     Raises
     ------
     ValueError
-        When something asked for does not exist, or the corpus or the checkpoint cannot be read.
+        When something asked for does not exist, the corpus or the checkpoint cannot be read, or the checkpoint was
+        trained on another text encoder.
+    TextEncoderUnavailable
+        When the text encoder cannot be had.
     """
     _check_request(corpus, modalities, faces, baseline)
     model = load_checkpoint(checkpoint)
-    exam = _exam(corpus, path, baseline, FeatureCache(), progress)
+    reads = CORPORA[corpus] == "text" or text_encoder is not None
+    encoder = open_encoder(text_encoder, model.extractors) if reads else None
+    exam = _exam(corpus, path, baseline, encoder)
     engine, _ = choose_engine(AUTO, model)
     try:
         scores = grade(exam, ask(exam, engine.score, model.statistics, model.spec), model.temperatures)
@@ -84,10 +91,10 @@ def _check_request(corpus: str, modalities: Sequence[str] | None, faces: Path | 
         raise ValueError("--baseline neutral is not available yet: this version scores without a personal baseline")
 
 
-def _exam(corpus: str, path: Path, baseline: str | None, cache: FeatureCache, progress: bool) -> Exam:
+def _exam(corpus: str, path: Path, baseline: str | None, encoder: Encoder | None) -> Exam:
     if baseline is None:
-        return make_exam(corpus, path, cache, progress=progress)
+        return make_exam(corpus, path, FeatureCache(), encoder=encoder)
     clips = [clip for clip in read_ravdess(path) if clip.emotion != PLAIN_NEUTRAL]
     if not clips:
         raise ValueError(f"{path}: holds nothing but plain neutral clips")
-    return clips_exam(clips, cache, progress=progress)
+    return clips_exam(clips, FeatureCache())
