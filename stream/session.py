@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.smoothing import ExponentialSmoother, LabelHysteresis
-from miar_rt.features.text import TextEncoder
+from miar_rt.features.text import Encoder
+from miar_rt.features.text_onnx import open_encoder
 from miar_rt.signals import MODALITIES, FeatureFrame, Modality, Word, WordsUpdate
 from stream.asr.choose import choose_recogniser
 from stream.events import (
@@ -91,7 +92,7 @@ class Session:
     def __init__(
         self,
         scorer: Scorer,
-        encoder: TextEncoder | None,
+        encoder: Encoder | None,
         config: SessionConfig | None = None,
         senses: Senses | None = None,
     ) -> None:
@@ -120,6 +121,8 @@ class Session:
         checkpoint: Path | None = None,
         engine: str = "auto",
         asr: str = "off",
+        language: str | None = "en",
+        text_encoder: Path | None = None,
         config: SessionConfig | None = None,
     ) -> Session:
         """A session that extracts by itself, for programs that have sound and pictures already.
@@ -132,17 +135,22 @@ class Session:
             As ``miar-live --engine``.
         asr
             As ``miar-live --asr``; ``off`` when the program pushes words of its own or none.
+        language
+            ISO 639-1 code of what ``asr`` will hear; ``None`` to detect it (whisper only).
+        text_encoder
+            As ``miar-live --text-encoder``: what the checkpoint was trained on, when that is not MiniLM.
         config
             Rate and sources.
 
         Raises
         ------
-        CheckpointError, EngineUnavailable, RecogniserUnavailable, TextEncoderUnavailable
+        CheckpointError, EngineUnavailable, RecogniserUnavailable, TextEncoderUnavailable, ValueError
             One line: what cannot be had, and what would be right.
         """
-        recogniser, _ = choose_recogniser(asr, "en")
+        recogniser, _ = choose_recogniser(asr, language)
         scorer, _ = load_scorer(checkpoint, engine)
-        return cls(scorer, TextEncoder(), config, Senses(recogniser))
+        encoder = open_encoder(text_encoder, scorer.checkpoint.extractors)
+        return cls(scorer, encoder, config, Senses(recogniser))
 
     def push_audio(self, t: float, samples: NDArray[np.int16]) -> None:
         """Take sound, int16 ``[n]`` mono at 16 kHz, whose first sample was captured at ``t`` seconds."""
