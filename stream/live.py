@@ -32,7 +32,7 @@ from stream.events import (
 )
 from stream.pace import Pace
 from stream.senses import Hearing
-from stream.session import Session, Signal
+from stream.session import Session, SessionConfig, Signal
 from stream.sources import AudioSource, Source, VideoSource
 from stream.sources.slot import Slot
 from stream.workers import DeviceLost, Mailbox, Worker
@@ -90,6 +90,7 @@ class Live:
         self._inbox: Mailbox[Signal] = Mailbox(INBOX_ITEMS)
         self._speech: Mailbox[Heard] = Mailbox(SPEECH_CHUNKS)
         self._notices: Mailbox[Status] = Mailbox(64)
+        self._rates: Mailbox[float] = Mailbox(1)
         self._dropped = dict.fromkeys(("frames", "samples", "speech"), 0)
         self._pace = Pace()
         self._behind = False
@@ -141,8 +142,8 @@ class Live:
         (self._paused.set if paused else self._paused.clear)()
 
     def set_rate(self, rate: float) -> None:
-        """Score at most ``rate`` times a second from now on."""
-        self._session.set_rate(rate)
+        """Score at most ``rate`` times a second from now on; ``ValueError`` outside 1 to 60."""
+        self._rates.put(SessionConfig(rate).rate)
 
     @property
     def failure(self) -> str | None:
@@ -287,6 +288,9 @@ class Live:
             over = self._over.is_set()
             for item in self._inbox.take(WAIT_SECONDS / 4):
                 self._session.push(item)
+            # only this thread speaks to the session, so that a recording holds all of it in one order
+            for rate in self._rates.take(0.0) if self._rates.depth else ():
+                self._session.set_rate(rate)
             began = self._clock.now()
             for event in self._session.finish(began) if over else self._session.advance(began):
                 self._listener(self._stamped(event, began))

@@ -223,6 +223,14 @@ class Session:
         ValueError
             When time runs backwards or is no number.
         """
+        return self._advance(now)
+
+    def finish(self, now: float) -> list[Outgoing]:
+        """As ``advance``, when nothing more comes: what is not scored yet is scored however soon that is."""
+        self._due = min(self._due, now)
+        return self._advance(now)
+
+    def _advance(self, now: float) -> list[Outgoing]:
         if not math.isfinite(now):
             raise ValueError(f"it cannot be {now} s: times are finite seconds")
         if now < self._last_score:
@@ -234,11 +242,6 @@ class Session:
             self._outbox.append(self._score(now))
         outbox, self._outbox = self._outbox, []
         return outbox
-
-    def finish(self, now: float) -> list[Outgoing]:
-        """As ``advance``, when nothing more comes: what is not scored yet is scored however soon that is."""
-        self._due = min(self._due, now)
-        return self.advance(now)
 
     def _score(self, now: float) -> Result:
         # late by a little keeps the average rate, late by a lot does not lead to a burst
