@@ -147,9 +147,9 @@ class Session:
         CheckpointError, EngineUnavailable, RecogniserUnavailable, TextEncoderUnavailable, ValueError
             One line: what cannot be had, and what would be right.
         """
-        recogniser, _ = choose_recogniser(asr, language)
         scorer, _ = load_scorer(checkpoint, engine)
         encoder = open_encoder(text_encoder, scorer.checkpoint.extractors)
+        recogniser, _ = choose_recogniser(asr, language)
         return cls(scorer, encoder, config, Senses(recogniser))
 
     def push_audio(self, t: float, samples: NDArray[np.int16]) -> None:
