@@ -10,7 +10,7 @@ if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     (sleep 4 && exec .venv/bin/python -m webbrowser "$url" >/dev/null 2>&1) &
 fi
 echo "Dashboard while the clip plays: $url"
-.venv/bin/miar-live --input demo/clip.mp4 --asr sphinx --accept-notice --port "$port"
+.venv/bin/miar-live --input demo/clip.mp4 --asr sphinx --port "$port"
 echo "Now the same clip as a file, as fast as it goes:"
 .venv/bin/miar analyze demo/clip.mp4 --asr sphinx --out demo/analysis
 echo "Picture:  demo/analysis/timeline.png"

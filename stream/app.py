@@ -19,6 +19,7 @@ from miar_rt.signals import Modality
 from stream.asr import Recogniser, RecogniserUnavailable
 from stream.asr.choose import choose_recogniser
 from stream.clock import CaptureClock
+from stream.consent import ask
 from stream.events import Outgoing
 from stream.live import Live
 from stream.options import AnalyzeOptions, LiveOptions, check_options
@@ -55,13 +56,6 @@ class RunFailed(Exception):  # noqa: N818 - it names what happened
     """Something failed after the call and its input were found right: one line, exit code 1."""
 
 
-NOTICE = (
-    "miar-live looks at faces and listens to voices to estimate emotions. Everything stays on this machine and "
-    "nothing is stored. People in view must know; in the EU inferring emotions at work or in education is "
-    "prohibited except for medical or safety reasons. (--accept-notice hides this, --text-only uses words alone)"
-)
-
-
 def say(line: str) -> None:
     """One line for the person at the terminal, on stderr: stdout is for results."""
     # nobody listening is no reason to stop
@@ -91,11 +85,13 @@ def run_live(options: LiveOptions) -> None:
             _words(options, scorer.checkpoint, clock.now, held, lines) if devices.hears else (None, None)
         )
         _warm_up(devices)
+        if not (options.input or options.accept_notice or ask(say)):
+            raise RunFailed("nothing was captured: the notice was not agreed to")
         clock.restart()
         devices.open(lines)
         wanted = _listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
         config = SessionConfig(options.rate, wanted)
-        _announce(options, server, lines)
+        _announce(server, lines)
         view = held.enter_context(make_view(options.json))
         live = Live(
             Session(scorer, encoder, config),
@@ -229,10 +225,8 @@ def _serve(
     return server
 
 
-def _announce(options: LiveOptions, server: Server | None, lines: Sequence[str]) -> None:
+def _announce(server: Server | None, lines: Sequence[str]) -> None:
     """All there is to tell, once nothing about the call can be wrong any more and before anything is used."""
-    if not options.input and not options.accept_notice:
-        say(NOTICE)
     for line in lines:
         say(line)
     if server is not None:

@@ -68,7 +68,9 @@ def live(
     rate: Rate = 10.0,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
-    accept_notice: Annotated[bool, typer.Option("--accept-notice", help="Do not show the notice.")] = False,
+    accept_notice: Annotated[
+        bool, typer.Option("--accept-notice", help="Devices: do not ask about the people in view.")
+    ] = False,
     host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one.", min=0, max=65535)] = 8765,
     token: Annotated[str | None, typer.Option(help="Ask every client for this token.")] = None,

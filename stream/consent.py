@@ -1,0 +1,71 @@
+"""Telling people before anything is captured, and remembering that they were told."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from platformdirs import user_config_path
+
+NOTICE_VERSION = 1
+"""Raised when the notice says something else: who agreed to the older one is asked again."""
+
+NOTICE = (
+    "miar-live looks at faces and listens to voices to estimate emotions. Everything stays on this machine and "
+    "nothing is stored. People in view must know; in the EU inferring emotions at work or in education is "
+    "prohibited except for medical or safety reasons. (--accept-notice hides this, --text-only uses words alone)"
+)
+
+
+class Consent(msgspec.Struct, frozen=True):
+    """That somebody agreed to a version of the notice, and on which day."""
+
+    version: int
+    date: str
+
+
+def consent_file() -> Path:
+    """Where the agreement is kept."""
+    return user_config_path("miar-live") / "notice.json"
+
+
+def has_agreed(file: Path | None = None) -> bool:
+    """Whether somebody has agreed to the present notice; a damaged file says no."""
+    try:
+        kept = msgspec.json.decode((file or consent_file()).read_bytes(), type=Consent)
+    except (OSError, msgspec.DecodeError):
+        return False
+    return kept.version == NOTICE_VERSION
+
+
+def ask(say: Callable[[str], None], file: Path | None = None) -> bool:
+    """Show the notice where nobody has agreed to it yet; whether anything may be captured.
+
+    At a terminal it wants a yes, once. Where nobody can answer it is shown each time.
+    """
+    if has_agreed(file):
+        return True
+    say(NOTICE)
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    import typer
+
+    if not typer.confirm("Do the people in view know, and may it start?", err=True):
+        return False
+    _remember(file or consent_file())
+    return True
+
+
+def _remember(file: Path) -> None:
+    today = datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat()
+    # where nothing can be written the question comes again
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(msgspec.json.encode(Consent(NOTICE_VERSION, today)))

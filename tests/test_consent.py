@@ -1,0 +1,65 @@
+"""People are told before anything is captured, and asked once where somebody can answer."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream.consent import NOTICE, ask, has_agreed
+
+PROGRAM = (
+    "import sys; from pathlib import Path; from stream.consent import ask; "
+    "print('AGREED' if ask(lambda line: print(line, file=sys.stderr), Path(sys.argv[1])) else 'REFUSED')"
+)
+
+
+def at_a_terminal(file: Path, answer: str) -> str:
+    """What is shown to somebody who types ``answer``."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(file)], stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.write(ours, f"{answer}\n".encode())
+        assert process.wait(60) == 0
+        return os.read(ours, 65_536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_yes_is_asked_for_once_and_kept_for_the_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "config" / "notice.json"
+    shown = at_a_terminal(file, "y")
+    assert "AGREED" in shown
+    assert "prohibited" in shown
+    assert has_agreed(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    again = at_a_terminal(file, "n")
+    assert "AGREED" in again
+    assert "prohibited" not in again
+
+
+def test_a_no_is_respected_and_not_kept(tmp_path: Path) -> None:
+    file = tmp_path / "notice.json"
+    assert "REFUSED" in at_a_terminal(file, "n")
+    assert not file.exists()
+
+
+def test_where_nobody_can_answer_it_is_shown_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    said: list[str] = []
+    assert ask(said.append, tmp_path / "notice.json")
+    assert ask(said.append, tmp_path / "notice.json")
+    assert said == [NOTICE, NOTICE]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"version": 0, "date": "2020-01-01"}', b"[]"])
+def test_a_damaged_or_older_agreement_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "notice.json").write_bytes(content)
+    assert not has_agreed(tmp_path / "notice.json")
