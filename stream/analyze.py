@@ -1,45 +1,15 @@
-"""A media file through the live path in media time: deterministic, and as fast as it goes.
-
-Every item counts at the moment it would have been complete in real time, and extraction takes no time; words
-and descriptors arrive with the delay that their algorithms need and no other. Items are extracted a little
-ahead of the media clock by one thread each for faces, voice activity and words, each in order, so that two runs
-agree to the last bit however the threads are scheduled.
-"""
+"""A media file through the live path in media time; what it says comes from ``extraction``."""
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
 from types import TracebackType
-from typing import TypeAlias
 
-from miar_rt.features.acoustic import LOOKAHEAD_SECONDS
-from miar_rt.features.face import FaceExtractor
-from miar_rt.signals import FeatureFrame
 from stream.asr import Recogniser
-from stream.events import SAMPLE_RATE, AudioChunk, Outgoing, SignalGap, VideoFrame
-from stream.senses import Hearing
-from stream.session import Session, Signal
-from stream.sources.media_file import MediaFile, due
-
-ACOUSTIC_DELAY = 0.03
-"""Seconds of later sound after which live gets most descriptors; here they come exactly so much later."""
-
-AHEAD_SECONDS = LOOKAHEAD_SECONDS + 0.4
-ACOUSTIC_RATE = 100
-
-Item: TypeAlias = AudioChunk | VideoFrame | SignalGap
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """An item on its way: when it counts, and what it will say by then."""
-
-    now: float
-    findings: Sequence[Future[Sequence[Signal]]]
+from stream.events import Outgoing
+from stream.extraction import Extraction
+from stream.session import Session
+from stream.sources.media_file import MediaFile
 
 
 class Analyzer:
@@ -55,13 +25,7 @@ class Analyzer:
 
     def __init__(self, session: Session, recogniser: Recogniser | None) -> None:
         self._session = session
-        self._recogniser = recogniser
-        self._hearing = Hearing()
-        self._face = FaceExtractor()
-        self._eye, self._ear, self._scribe = (ThreadPoolExecutor(1, name) for name in ("eye", "ear", "scribe"))
-        self._acoustic: deque[FeatureFrame] = deque()
-        self._settled = 0
-        self._now = 0.0
+        self._extraction = Extraction(recogniser)
 
     def __enter__(self) -> Analyzer:
         return self
@@ -69,71 +33,12 @@ class Analyzer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for executor in (self._scribe, self._ear, self._eye):
-            executor.shutdown(cancel_futures=True)
-        self._hearing.acoustic.close()
-        self._face.close()
+        self._extraction.__exit__(kind, error, trace)
 
     def run(self, media: MediaFile, seconds: float | None = None) -> Iterator[Outgoing]:
         """Everything the session says about ``media``, up to ``seconds`` of it."""
-        pending: deque[_Pending] = deque()
-        for item in media.packets():
-            now = due(item)
-            if seconds is not None and now > seconds:
-                break
-            pending.append(_Pending(now, self._submit(item)))
-            while pending[0].now <= now - AHEAD_SECONDS:
-                self._settle()
-                yield from self._consume(pending.popleft())
-        yield from self._drain(pending)
-
-    def _submit(self, item: Item) -> list[Future[Sequence[Signal]]]:
-        if isinstance(item, VideoFrame):
-            return [self._eye.submit(self._see, item)]
-        if isinstance(item, SignalGap):
-            self._ear.submit(self._hearing.gap, item)
-            return [self._scribe.submit(self._miss, item)]
-        self._hearing.feed(item)
-        heard = self._ear.submit(self._hearing.listen, item)
-        return [
-            self._ear.submit(lambda: heard.result()[0]),
-            self._scribe.submit(lambda: self._write(item, heard.result()[1])),
-        ]
-
-    def _see(self, frame: VideoFrame) -> Sequence[Signal]:
-        return [self._face.extract(frame.t, frame.image)]
-
-    def _write(self, chunk: AudioChunk, speaking: bool) -> Sequence[Signal]:
-        return self._recogniser.push(chunk.t, chunk.samples, speaking) if self._recogniser else []
-
-    def _miss(self, gap: SignalGap) -> Sequence[Signal]:
-        if self._recogniser:
-            self._recogniser.gap(gap.t0, gap.t1)
-        return []
-
-    def _consume(self, pending: _Pending) -> list[Outgoing]:
-        """Let the session take what has come out by ``pending.now``."""
-        self._now = max(self._now, pending.now)
-        while self._acoustic and self._acoustic[0].t <= self._now - ACOUSTIC_DELAY:
-            self._session.push_features(self._acoustic.popleft())
-        for findings in pending.findings:
-            for finding in findings.result():
-                self._session.push(finding)
-        return self._session.advance(self._now)
-
-    def _settle(self) -> None:
-        """Wait for the acoustic frames that the sound fed so far lets out for sure: no fewer, no more."""
-        sure = math.floor((self._hearing.samples / SAMPLE_RATE - LOOKAHEAD_SECONDS) * ACOUSTIC_RATE)
-        if sure > self._settled:
-            self._acoustic.extend(self._hearing.acoustic.wait_for(sure - self._settled))
-            self._settled = sure
-
-    def _drain(self, pending: deque[_Pending]) -> Iterator[Outgoing]:
-        """The end of the file: the last items, the last frames, the last words."""
-        self._acoustic.extend(self._hearing.acoustic.finish())
-        for item in pending:
-            yield from self._consume(item)
-        if self._recogniser is not None:
-            for update in self._scribe.submit(self._recogniser.finish).result():
-                self._session.push(update)
-        yield from self._session.finish(self._now + ACOUSTIC_DELAY)
+        for step in self._extraction.run(media, seconds):
+            for signal in step.signals:
+                self._session.push(signal)
+            last = step.item is None
+            yield from self._session.finish(step.now) if last else self._session.advance(step.now)
