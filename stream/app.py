@@ -23,6 +23,8 @@ from stream.consent import ask
 from stream.events import Outgoing
 from stream.live import Live
 from stream.options import AnalyzeOptions, LiveOptions, check_options
+from stream.recording import RecordedSession, Recorder, open_recorder
+from stream.recording_format import schema
 from stream.report import FILES, Report, ReportError, SourceInfo, check_writable
 from stream.requests import Requests
 from stream.scoring import Scorer, load_scorer
@@ -84,22 +86,25 @@ def run_live(options: LiveOptions) -> None:
         recogniser, encoder = (
             _words(options, scorer.checkpoint, clock.now, held, lines) if devices.hears else (None, None)
         )
-        _warm_up(devices)
+        _warm_up(devices, recording=options.record is not None)
         if not (options.input or options.accept_notice or ask(say)):
             raise RunFailed("nothing was captured: the notice was not agreed to")
         clock.restart()
         devices.open(lines)
         wanted = _listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
         config = SessionConfig(options.rate, wanted)
+        recorder = open_recorder(options, scorer, config, recogniser.kind if recogniser else None, lines)
+        if recorder is not None:
+            held.enter_context(recorder)
         _announce(server, lines)
         view = held.enter_context(make_view(options.json))
         live = Live(
-            Session(scorer, encoder, config),
+            RecordedSession(recorder, scorer, encoder, config) if recorder else Session(scorer, encoder, config),
             recogniser,
             video=devices.video,
             audio=devices.audio,
             clock=clock,
-            listener=_both(server, view),
+            listener=_everyone(server, view, recorder),
         )
         requests.live = live
         _run(live, view, options.seconds)
@@ -233,7 +238,7 @@ def _announce(server: Server | None, lines: Sequence[str]) -> None:
         say(f"dashboard {server.url}")
 
 
-def _warm_up(devices: _Devices) -> None:
+def _warm_up(devices: _Devices, recording: bool) -> None:
     """Load what is slow to load before anything is captured, so that no sound waits for it."""
     from miar_rt.features.face import FaceExtractor
     from stream.senses import Hearing
@@ -242,6 +247,8 @@ def _warm_up(devices: _Devices) -> None:
         FaceExtractor().close()
     if devices.hears:
         Hearing().acoustic.close()
+    if recording:
+        schema()
 
 
 def _listening_to(
@@ -257,11 +264,16 @@ def _listening_to(
     return frozenset(modality for modality, here in wanted.items() if here)
 
 
-def _both(server: Server | None, view: View) -> Callable[[Outgoing], None]:
+def _everyone(server: Server | None, view: View, recorder: Recorder | None) -> Callable[[Outgoing], None]:
+    listeners = [view.take]
+    if server is not None:
+        listeners.insert(0, server.publish)
+    if recorder is not None:
+        listeners.append(recorder.take)
+
     def listener(event: Outgoing) -> None:
-        if server is not None:
-            server.publish(event)
-        view.take(event)
+        for take in listeners:
+            take(event)
 
     return listener
 
@@ -342,13 +354,13 @@ def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> int:
     name = media.name.encode(errors="replace").decode()
     source = SourceInfo(name, media.duration, media.has_video, media.has_audio, None)
     with Report(out, source) as report, analyzer:
-        for event in _progress(analyzer.run(media), media.duration):
+        for event in progress("analysing", analyzer.run(media), media.duration):
             report.add(event)
         report.source = dataclasses.replace(source, damage=media.damage)
     return report.results
 
 
-def _progress(events: Iterator[Outgoing], duration: float | None) -> Iterator[Outgoing]:
+def progress(what: str, events: Iterator[Outgoing], duration: float | None) -> Iterator[Outgoing]:
     """The events, with a bar while they come if somebody watches."""
     if not sys.stderr.isatty():
         yield from events
@@ -357,7 +369,7 @@ def _progress(events: Iterator[Outgoing], duration: float | None) -> Iterator[Ou
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("analysing", total=duration)
+        task = bar.add_task(what, total=duration)
         for event in events:
             bar.update(task, completed=event.media_time)
             yield event

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from stream.cli_sessions import sessions_app
+
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 live_app = typer.Typer(
@@ -31,6 +33,8 @@ def _show_version(wanted: bool) -> None:
         typer.echo(f"miar-live {version('miar-live')}")
         raise typer.Exit
 
+
+app.add_typer(sessions_app, name="sessions")
 
 Version = Annotated[
     bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
@@ -67,6 +71,8 @@ def live(
     text_encoder: TextEncoder = None,
     rate: Rate = 10.0,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    record: Annotated[Path | None, typer.Option(help="New folder to record the session into.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="What the recording is for, stored with it.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
     accept_notice: Annotated[
         bool, typer.Option("--accept-notice", help="Devices: do not ask about the people in view.")
@@ -100,6 +106,8 @@ def live(
             text_encoder=text_encoder,
             rate=rate,
             seconds=seconds,
+            record=record,
+            purpose=purpose,
             json=json,
             accept_notice=accept_notice,
             host=host,
@@ -147,6 +155,22 @@ def analyze(
             rate=rate,
         ),
     )
+
+
+@app.command(epilog="Example:  miar replay session-1 --out session-1-report")
+def replay(
+    folder: Annotated[Path, typer.Argument(help="A recording, as miar-live --record writes it.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for a report, as of miar analyze.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Instead of the one of the recording.")] = None,
+    checkpoint: Checkpoint = None,
+    text_encoder: TextEncoder = None,
+    debug: Debug = False,  # noqa: ARG001 - read by the wrapper
+) -> None:
+    """Score a recorded session again, exactly, and say whether the results are the same."""
+    from stream.app_replay import run_replay
+    from stream.options import ReplayOptions
+
+    run_replay(folder, ReplayOptions(out, engine, checkpoint, text_encoder))
 
 
 @app.command(epilog="Example:  miar devices --json")
@@ -233,7 +257,10 @@ def export(
 
     if engine != "onnx":
         raise ValueError(f"no export for engine {engine!r}: use onnx")
-    export_onnx(load_checkpoint(checkpoint), out)
+    try:
+        export_onnx(load_checkpoint(checkpoint), out)
+    except OSError as error:
+        raise ValueError(f"cannot write {out}: {error.strerror}; give a file in a folder that is there") from error
 
 
 def live_main() -> None:

@@ -17,8 +17,9 @@ NOTICE_VERSION = 1
 
 NOTICE = (
     "miar-live looks at faces and listens to voices to estimate emotions. Everything stays on this machine and "
-    "nothing is stored. People in view must know; in the EU inferring emotions at work or in education is "
-    "prohibited except for medical or safety reasons. (--accept-notice hides this, --text-only uses words alone)"
+    "nothing is stored without --record. People in view must know; in the EU inferring emotions at work or in "
+    "education is prohibited except for medical or safety reasons. (--accept-notice hides this, --text-only uses "
+    "words alone)"
 )
 
 

@@ -36,6 +36,8 @@ class LiveOptions:
     text_encoder: Path | None = None
     rate: float = 10.0
     seconds: float | None = None
+    record: Path | None = None
+    purpose: str | None = None
     json: bool = False
     accept_notice: bool = False
     host: str = "127.0.0.1"
@@ -59,6 +61,16 @@ class AnalyzeOptions:
     rate: float = 10.0
 
 
+@dataclass(frozen=True)
+class ReplayOptions:
+    """Everything ``miar replay`` can be told besides the recording; see its ``--help``."""
+
+    out: Path | None = None
+    engine: str | None = None
+    checkpoint: Path | None = None
+    text_encoder: Path | None = None
+
+
 def check_options(options: LiveOptions) -> None:
     """Look for what can be told to be wrong from the options alone; ``ValueError`` says what would be right."""
     SessionConfig(options.rate)
@@ -66,6 +78,8 @@ def check_options(options: LiveOptions) -> None:
         raise ValueError(f"--seconds must be more than 0, not {options.seconds:g}")
     if options.loop and not options.input:
         raise ValueError("--loop needs --input FILE")
+    if options.purpose is not None and options.record is None:
+        raise ValueError("--purpose needs --record DIR")
     if (options.tls_cert is None) != (options.tls_key is None):
         raise ValueError("--tls-cert and --tls-key go together")
     if options.no_camera and options.no_mic:

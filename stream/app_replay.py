@@ -1,0 +1,106 @@
+"""What ``miar replay`` does: open what made a recording, score it again, and tell how the results compare."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from miar_rt.engines import EngineUnavailable
+from miar_rt.features.text_onnx import open_encoder
+from stream.app import RunFailed, progress, say
+from stream.events import Outgoing
+from stream.options import ReplayOptions
+from stream.recording_format import Manifest, RecordingError
+from stream.replay import Recording, Replay
+from stream.report import FILES, Report, SourceInfo, check_writable
+from stream.scoring import Scorer, load_scorer
+from stream.session import Session
+
+
+def run_replay(folder: Path, options: ReplayOptions) -> None:
+    """``miar replay``: a recorded session again, and a report of it if one is wanted.
+
+    Raises
+    ------
+    RunFailed
+        When results differ by more than engines may, and no other checkpoint was asked for.
+    Exception
+        One of ``app.WRONG_INPUT`` before anything is scored or written.
+    """
+    recording = Recording(folder)
+    if options.out is not None:
+        check_writable(options.out)
+    with contextlib.ExitStack() as held:
+        scorer = _scorer(recording.manifest, folder, options)
+        held.callback(scorer.engine.close)
+        config = recording.manifest.config
+        words = "text" in config.listening_to
+        encoder = open_encoder(options.text_encoder, scorer.checkpoint.extractors) if words else None
+        replay = Replay(recording, Session(scorer, encoder, config))
+        began = time.monotonic()
+        _play(replay, recording, options.out)
+        took = time.monotonic() - began
+    _tell(recording, options.out)
+    line = f"{replay.comparison}; {recording.seconds:.1f} s in {took:.1f} s"
+    if not replay.comparison.alike and not _another(recording.manifest, scorer):
+        raise RunFailed(line)
+    say(line)
+
+
+def _scorer(manifest: Manifest, folder: Path, options: ReplayOptions) -> Scorer:
+    """The checkpoint and engine of the recording, or those that were asked for."""
+    try:
+        scorer, why = load_scorer(options.checkpoint, options.engine or manifest.engine)
+    except EngineUnavailable as error:
+        if options.engine:
+            raise
+        say(f"warning: recorded with another engine: {error}")
+        scorer, why = load_scorer(options.checkpoint, "auto")
+    if _another(manifest, scorer):
+        made = (
+            f"{folder} was recorded with checkpoint {manifest.checkpoint}, sha256 {manifest.checkpoint_sha256[:12]}"
+        )
+        if options.checkpoint is None:
+            scorer.engine.close()
+            raise RecordingError(f"{made}, which is not the one that ships: give it by --checkpoint")
+        say(f"warning: {made}, and is scored with {scorer.checkpoint.name}, {scorer.checkpoint.sha256[:12]}")
+    say(why)
+    return scorer
+
+
+def _another(manifest: Manifest, scorer: Scorer) -> bool:
+    return manifest.checkpoint_sha256 != scorer.checkpoint.sha256
+
+
+def _play(replay: Replay, recording: Recording, out: Path | None) -> None:
+    end = recording.manifest.end
+    events = progress("replaying", replay.run(), end.seconds if end else None)
+    if out is None:
+        for _ in events:
+            pass
+        return
+    _report(events, recording, out)
+
+
+def _report(events: Iterator[Outgoing], recording: Recording, out: Path) -> None:
+    wanted = recording.manifest.config.listening_to
+    # a folder's name is bytes, the report is text
+    name = recording.folder.resolve().name.encode(errors="replace").decode()
+    with Report(out, SourceInfo(name, None, "vision" in wanted, not wanted <= {"vision"})) as report:
+        for event in events:
+            report.add(event)
+        report.source = SourceInfo(
+            name, recording.seconds, "vision" in wanted, not wanted <= {"vision"}, recording.damage
+        )
+
+
+def _tell(recording: Recording, out: Path | None) -> None:
+    """What was not as it should be, and what was written."""
+    if recording.damage:
+        say(f"warning: {recording.damage}")
+    if recording.rows_lost:
+        say(f"warning: {recording.rows_lost} rows were lost while it was recorded: results are not exact")
+    if out is not None:
+        say(f"report in {out}: {', '.join(FILES)}")

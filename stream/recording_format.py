@@ -1,0 +1,223 @@
+"""What a recording is made of: a folder with ``recording.json`` and ``events.arrow``, and their parts.
+
+``recording.json`` says what made the recording; ``events.arrow`` is an Arrow IPC stream of ``schema``, a row for
+everything a session was told and for every result. ``docs/recording.md`` describes the rows.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+import msgspec
+import numpy as np
+
+from miar_rt.signals import Array, FeatureFrame, WordsUpdate
+from stream.events import DeviceStatus, Result
+from stream.report_summary import package_versions
+from stream.scoring import Scorer
+from stream.session import SessionConfig, Signal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT, FORMAT_VERSION = "miar-recording", 1
+MANIFEST, EVENTS = "recording.json", "events.arrow"
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be made, read or removed; one line names the folder and what would be right."""
+
+
+class End(msgspec.Struct, frozen=True):
+    """Written when a recording is closed in order: its length in media time, and how much it holds or lacks."""
+
+    seconds: float
+    results: int
+    rows_lost: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """``recording.json``: what made the recording. ``end`` is ``None`` while it runs and when it was cut short."""
+
+    format: str = FORMAT
+    version: int = FORMAT_VERSION
+    created: str
+    purpose: str | None
+    checkpoint: str
+    checkpoint_sha256: str
+    engine: str
+    asr: str | None
+    config: SessionConfig
+    versions: dict[str, str | None]
+    end: End | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """The session was told that it is ``t``; ``last``: and that nothing more comes."""
+
+    t: float
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The session was told to score at most ``rate`` times a second from now on."""
+
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Here ``rows`` could not be written in time."""
+
+    rows: int
+
+
+Entry: TypeAlias = Signal | Instant | Rate | Result | Lost
+Row: TypeAlias = tuple[str, float | None, Array | None, bool | None, object]
+
+DETAILED: dict[str, type[WordsUpdate | DeviceStatus | Rate | Result | Lost]] = {
+    "words": WordsUpdate,
+    "status": DeviceStatus,
+    "rate": Rate,
+    "result": Result,
+    "lost": Lost,
+}
+"""Kinds of rows whose column ``detail`` holds all there is, as JSON."""
+
+_KIND = {kind: name for name, kind in DETAILED.items()}
+
+
+def schema() -> pa.Schema:
+    """Columns of ``events.arrow``."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("t", pa.float64()),
+            pa.field("values", pa.list_(pa.float32())),
+            pa.field("valid", pa.bool_()),
+            pa.field("detail", pa.string()),
+        ]
+    )
+
+
+def to_batch(entries: Sequence[Entry]) -> pa.RecordBatch:
+    """Rows of ``events.arrow``."""
+    import pyarrow as pa
+
+    kinds, times, values, valid, details = zip(*map(_row, entries), strict=True)
+    columns = [
+        pa.array(kinds, pa.string()),
+        pa.array(times, pa.float64()),
+        _lists(values),
+        pa.array(valid, pa.bool_()),
+        pa.array([None if d is None else msgspec.json.encode(d).decode() for d in details], pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema())
+
+
+def time_of(entry: Entry) -> float | None:
+    """Seconds of media time, where an entry has one."""
+    return entry.media_time if isinstance(entry, Result) else getattr(entry, "t", None)
+
+
+def _row(entry: Entry) -> Row:
+    if isinstance(entry, FeatureFrame):
+        return entry.kind, entry.t, entry.values, entry.valid, None
+    if isinstance(entry, Instant):
+        return "finish" if entry.last else "advance", entry.t, None, None, None
+    return _KIND[type(entry)], time_of(entry), None, None, entry
+
+
+def _lists(values: Sequence[Array | None]) -> pa.ListArray:
+    """Lists of float32 as they are, bit for bit."""
+    import pyarrow as pa
+
+    flat = np.concatenate([np.zeros(0, np.float32), *(row for row in values if row is not None)])
+    if flat.dtype != np.float32:
+        raise TypeError(f"features are float32, not {flat.dtype}")
+    offsets = np.cumsum([0, *(0 if row is None else len(row) for row in values)], dtype=np.int32)
+    missing = pa.array([row is None for row in values])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat), mask=missing)
+
+
+def from_batch(batch: pa.RecordBatch) -> Iterator[Entry]:
+    """The entries in rows of ``events.arrow``; ``ValueError`` or ``TypeError`` at one that no recorder wrote."""
+    batch.validate(full=True)
+    kinds, times, values, valid, details = (batch.column(name) for name in batch.schema.names)
+    flat, offsets = values.values.to_numpy(), values.offsets.to_numpy()
+    plain = zip(*(column.to_pylist() for column in (kinds, times, valid, details)), strict=True)
+    for (kind, t, here, detail), (start, stop) in zip(plain, pairwise(offsets), strict=True):
+        if kind in DETAILED:
+            yield msgspec.json.decode(detail, type=DETAILED[kind])
+        elif kind in {"advance", "finish"}:
+            yield Instant(t, last=kind == "finish")
+        else:
+            yield FeatureFrame(kind, t, flat[start:stop], here)
+
+
+def describe_session(scorer: Scorer, config: SessionConfig, asr: str | None, purpose: str | None) -> Manifest:
+    """The manifest of a recording that begins now; ``asr`` names the recogniser, ``None`` for no words."""
+    return Manifest(
+        created=datetime.datetime.now(tz=datetime.timezone.utc).isoformat(timespec="seconds"),
+        purpose=purpose,
+        checkpoint=scorer.checkpoint.name,
+        checkpoint_sha256=scorer.checkpoint.sha256,
+        engine=scorer.engine.name,
+        asr=asr,
+        config=config,
+        versions=package_versions(),
+    )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What made the recording in ``folder``.
+
+    Raises
+    ------
+    RecordingError
+        When it is no recording, or one of another format.
+    """
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        found = json.loads(content)
+        name, version = found["format"], found["version"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        name = version = None
+    if name != FORMAT:
+        raise RecordingError(
+            f"{folder} is no recording: that is a folder with {MANIFEST} and {EVENTS}, "
+            "as miar-live --record writes it"
+        )
+    if version != FORMAT_VERSION:
+        raise RecordingError(
+            f"recording {folder} is of format {version}, this program reads format {FORMAT_VERSION}"
+        )
+    try:
+        return msgspec.json.decode(content, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise RecordingError(f"{folder / MANIFEST} is damaged: {error}") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``recording.json`` so that readers see the old one or the new, never a part."""
+    content = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1)
+    partial = folder / f".{MANIFEST}"
+    with private_file(partial) as file:
+        file.write(content + b"\n")
+    partial.replace(folder / MANIFEST)
+
+
+def private_file(path: Path) -> IO[bytes]:
+    """A new file, to be written, that only its owner can read; ``OSError`` when there is one."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")

@@ -1,0 +1,197 @@
+"""Recorded sessions again: the same calls into a fresh session, as fast as it goes, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream.events import Outgoing, Result
+from stream.recording_format import EVENTS, End, Entry, Instant, Lost, Rate, from_batch, read_manifest, time_of
+from stream.session import Session
+
+PARITY = 1e-4
+"""Two engines may differ so much in any number of a result; the same engine does not differ at all."""
+
+_DAMAGE = (OSError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+"""What rows that were not written so can lead to; pyarrow's own errors are among them."""
+
+
+class Recording:
+    """A recording to be read.
+
+    Parameters
+    ----------
+    folder
+        As ``miar-live --record`` writes it.
+
+    Attributes
+    ----------
+    manifest
+        What made it.
+    seconds, results, rows_lost
+        Media time, results, and rows that were lost while it was made, as far as it was read.
+    damage
+        Once read: one line on what cannot be read and from which media time on, or ``None``.
+
+    Raises
+    ------
+    RecordingError
+        When the folder is no recording, or one of another format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = read_manifest(folder)
+        self.seconds = 0.0
+        self.results = self.rows_lost = 0
+        self.damage: str | None = None
+
+    def entries(self) -> Iterator[Entry]:
+        """All it holds in order, up to the first damage."""
+        import pyarrow as pa
+
+        try:
+            with (self.folder / EVENTS).open("rb") as file, pa.ipc.open_stream(file) as batches:
+                for batch in batches:
+                    yield from map(self._count, from_batch(batch))
+        except _DAMAGE as error:
+            self.spoilt(error)
+        else:
+            self._require_end()
+
+    def read_through(self) -> End:
+        """What the end of the recording says or, when it was cut short, would have said."""
+        for _ in self.entries():
+            pass
+        return End(self.seconds, self.results, self.rows_lost)
+
+    def spoilt(self, why: object) -> None:
+        """Take note that nothing can be read from here on."""
+        self.damage = f"{self.folder} is damaged from {self.seconds:.1f} s on: {why}"
+
+    def _count(self, entry: Entry) -> Entry:
+        self.seconds = max(self.seconds, time_of(entry) or 0.0)
+        self.results += isinstance(entry, Result)
+        self.rows_lost += entry.rows if isinstance(entry, Lost) else 0
+        return entry
+
+    def _require_end(self) -> None:
+        end = self.manifest.end
+        if end is None:
+            self.damage = (
+                f"{self.folder} breaks off at {self.seconds:.1f} s: the session that wrote it did not end it"
+            )
+        elif end.results != self.results:
+            self.spoilt(f"{end.results - self.results} results are missing")
+
+
+class Replay:
+    """Drives a session with the rows of a recording.
+
+    Parameters
+    ----------
+    recording
+        What to replay.
+    session
+        Fresh, with the recording's configuration.
+
+    Attributes
+    ----------
+    comparison
+        How what the session answers compares with what was recorded.
+    """
+
+    def __init__(self, recording: Recording, session: Session) -> None:
+        self._recording = recording
+        self._session = session
+        self.comparison = Comparison()
+
+    def run(self) -> Iterator[Outgoing]:
+        """Everything the session says, up to the first damage of the recording."""
+        for entry in self._recording.entries():
+            try:
+                events = self._take(entry)
+            except _DAMAGE as error:
+                self._recording.spoilt(error)
+                return
+            yield from events
+
+    def _take(self, entry: Entry) -> list[Outgoing]:
+        if isinstance(entry, Instant):
+            events = self._session.finish(entry.t) if entry.last else self._session.advance(entry.t)
+            self.comparison.replayed(event for event in events if isinstance(event, Result))
+            return events
+        if isinstance(entry, Result):
+            self.comparison.recorded(entry)
+        elif isinstance(entry, Rate):
+            self._session.set_rate(entry.rate)
+        elif not isinstance(entry, Lost):
+            self._session.push(entry)
+        return []
+
+
+class Comparison:
+    """Recorded results against those of the replay, all but the times that only a live run knows.
+
+    Attributes
+    ----------
+    compared, identical
+        Results recorded, and those of them that came out bit for bit.
+    greatest
+        The greatest difference between two numbers; infinite when a result differs in more than numbers, or
+        did not come out at all.
+    """
+
+    def __init__(self) -> None:
+        self.compared = self.identical = 0
+        self.greatest = 0.0
+        self._where = ""
+        self._waiting: dict[int, Result] = {}
+
+    def replayed(self, results: Iterator[Result]) -> None:
+        """Take results of the replay."""
+        self._waiting.update((result.seq, result) for result in results)
+
+    def recorded(self, result: Result) -> None:
+        """Take a recorded result, whose like was replayed before."""
+        self.compared += 1
+        expected = _timeless(result)
+        found = self._waiting.pop(result.seq, None)
+        differences = list(_differences(msgspec.to_builtins(expected), msgspec.to_builtins(found), ""))
+        self.identical += not differences
+        for path, difference in differences:
+            if difference > self.greatest:
+                self.greatest, self._where = difference, f"{path} of result {result.seq}"
+
+    @property
+    def alike(self) -> bool:
+        """Whether all are identical or within parity bounds."""
+        return self.greatest <= PARITY
+
+    def __str__(self) -> str:
+        line = f"{self.identical} of {self.compared} results identical"
+        if self.identical == self.compared:
+            return line
+        if self.greatest == float("inf"):
+            return f"{line}; others differ in more than numbers, first in {self._where}"
+        return f"{line}; greatest difference {self.greatest:.1e} in {self._where}"
+
+
+def _timeless(result: Result) -> Result:
+    return msgspec.structs.replace(result, time=None, latency_ms=None)
+
+
+def _differences(a: Any, b: Any, path: str) -> Iterator[tuple[str, float]]:
+    """Where ``a`` and ``b`` differ, and by how much; engines may have different names."""
+    if a == b:
+        return
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        for key in a.keys() - {"engine"}:
+            yield from _differences(a[key], b[key], f"{path}.{key}" if path else key)
+    elif isinstance(a, float) and isinstance(b, float):
+        yield path, abs(a - b)
+    else:
+        yield path or "everything", float("inf")
