@@ -6,6 +6,7 @@ network's graph without weights. Tensors and JSON only: nothing in a checkpoint 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Mapping
@@ -160,7 +161,16 @@ def _document(checkpoint: Checkpoint) -> _Document:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old content or the new, never a part of it."""
+    """Write a file so that readers see the old content or the new, never a part of it; a link is followed.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written, or something that is no regular file is in its place.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "there is something that is no regular file", str(path))
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         partial.write_bytes(content)

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from miar_rt.signals import Modality
 
 SAMPLE_RATE = 16_000
+DECIMALS = 6
+"""Of times and shares that go out."""
+
 PROTOCOL_VERSION = 1
 
 Reason: TypeAlias = Literal[

@@ -97,6 +97,8 @@ class Live:
         self._began = 0.0
         self._paused = threading.Event()
         self._sound_over = threading.Event()
+        self._media_over = threading.Event()
+        self._ended_at = 0.0
         self._over = threading.Event()
         self._finished = threading.Event()
         self._feeding: set[str] = set()
@@ -270,6 +272,7 @@ class Live:
                 else:
                     chunk, speaking = heard
                     self._recognised(self._recogniser.push(chunk.t, chunk.samples, speaking))
+                    self._pace.words_lag = self._clock.now() - chunk.t_end
             if over and not waiting:
                 self._recognised(self._recogniser.finish())
                 break
@@ -283,7 +286,7 @@ class Live:
 
     def _score(self, worker: Worker) -> None:
         """Everything in one order into the session, and what it says to the listener."""
-        told = 0.0
+        told, scored = 0.0, 0.0
         while not worker.stopping:
             over = self._over.is_set()
             for item in self._inbox.take(WAIT_SECONDS / 4):
@@ -292,7 +295,16 @@ class Live:
             for rate in self._rates.take(0.0) if self._rates.depth else ():
                 self._session.set_rate(rate)
             began = self._clock.now()
-            for event in self._session.finish(began) if over else self._session.advance(began):
+            if over:
+                # what came last is scored at the moment it ended, not when the recogniser was done with it
+                scored = max(scored, self._ended_at)
+                events = self._session.finish(scored)
+            elif self._media_over.is_set():
+                events = []
+            else:
+                scored = began
+                events = self._session.advance(began)
+            for event in events:
                 self._listener(self._stamped(event, began))
             for notice in self._notices.take(0.0) if self._notices.depth else ():
                 self._listener(notice)
@@ -330,6 +342,9 @@ class Live:
         if worker.name == "listen":
             self._sound_over.set()
         self._feeding.discard(worker.name)
+        if self._feeding <= {"recognise"} and not self._media_over.is_set():
+            self._ended_at = self._clock.now()
+            self._media_over.set()
         if not self._feeding:
             self._over.set()
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from stream.events import SAMPLE_RATE
 
-PICTURES_A_SECOND = 5.0
+PICTURES_A_SECOND = 10.0
 """Fewer than these reach the network only if the camera gives no more, or if this machine is too busy."""
 
 LATEST_SOUND_SECONDS = 0.5
+LATEST_WORDS_SECONDS = 2.0
+"""A recogniser that decodes a growing buffer pauses for a second or so by design."""
 
 
 class Pace:
@@ -19,13 +21,13 @@ class Pace:
     ----------
     pictures
         How many were looked at so far.
-    sound_lag
-        Seconds between the capture of the newest sound and the moment it was listened to.
+    sound_lag, words_lag
+        Seconds between the capture of the newest sound and the moment it was listened to, and searched for words.
     """
 
     def __init__(self) -> None:
         self.pictures = 0
-        self.sound_lag = 0.0
+        self.sound_lag = self.words_lag = 0.0
         self._then = 0.0
         self._pictures_then = 0
         self._lost_then: dict[str, int] = {}
@@ -53,3 +55,5 @@ class Pace:
             yield f"{undecoded / SAMPLE_RATE:.1f} s of sound were not searched for words"
         if self.sound_lag > LATEST_SOUND_SECONDS:
             yield f"sound is {self.sound_lag:.1f} s late"
+        if self.words_lag > LATEST_WORDS_SECONDS:
+            yield f"words are {self.words_lag:.1f} s late"

@@ -92,11 +92,15 @@ class PresenceTracker:
         return _unless("stale", _older(self._word, now, self._word_memory), self._word)
 
     def _audio(self, now: float) -> Availability:
+        if self._acoustic is None and now <= STALE_SECONDS:
+            return Availability("silence", None)
         if _older(self._acoustic, now, STALE_SECONDS):
             return Availability("stale", None)
         return _unless("silence", _older(self._speech, now, SPEECH_MEMORY_SECONDS), self._acoustic)
 
     def _vision(self, now: float) -> Availability:
+        if self._picture is None and now <= STALE_SECONDS:
+            return Availability("no_face", None)
         if _older(self._picture, now, STALE_SECONDS):
             return Availability("stale", None)
         # against the picture and not the present: on a busy machine pictures come late with a face in every one

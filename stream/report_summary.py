@@ -11,15 +11,13 @@ from typing import Any
 import msgspec
 
 from miar_rt.signals import EMOTIONS, MODALITIES, Modality
-from stream.events import ModelInfo, Result, Status, TimedWord
+from stream.events import DECIMALS, ModelInfo, Result, Status, TimedWord
 
 PACKAGES = (
     "miar-live", "av", "faster-whisper", "mediapipe", "numpy", "onnxruntime", "opencv-python",
     "opensmile", "pocketsphinx", "torch",
 )  # fmt: skip
 """Distributions whose release can change a result."""
-
-DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from calibration.smoothing import ExponentialSmoother, LabelHysteresis
 from miar_rt.features.text import Encoder
 from miar_rt.features.text_onnx import open_encoder
-from miar_rt.signals import MODALITIES, FeatureFrame, Modality, Word, WordsUpdate
+from miar_rt.signals import MODALITIES, FeatureFrame, Modality, WordsUpdate
 from stream.asr.choose import choose_recogniser
 from stream.events import (
+    DECIMALS,
     AudioChunk,
     DeviceStatus,
     ModalityState,
@@ -31,19 +32,20 @@ from stream.events import (
     Outgoing,
     Result,
     Sentiment,
-    TimedWord,
-    Transcript,
-    TranscriptState,
     VideoFrame,
 )
 from stream.presence import Availability, PresenceTracker
+from stream.recent_words import RecentWords, as_transcript, spoken
 from stream.scoring import SENTIMENT_LIMIT, Answer, Scorer, load_scorer
 from stream.senses import Senses
 
 IDLE_SECONDS = 0.5
 """With nothing new to score, listeners are still told so this often."""
 
-DECIMALS = 6
+LONGEST_SECONDS = 1e10
+"""Three centuries: time stamps beyond are wrong, Unix time is not."""
+
+JITTER_SECONDS = 0.05
 
 Signal: TypeAlias = FeatureFrame | WordsUpdate | DeviceStatus
 
@@ -102,11 +104,13 @@ class Session:
         self._senses = senses
         spec = scorer.checkpoint.spec
         self._presence = PresenceTracker(self.config.listening_to, spec.text_seconds)
-        self._words = _Words(spec.text_seconds)
+        self._words = RecentWords(spec.text_seconds)
         self._smoother = ExponentialSmoother(self.config.half_life)
         self._hysteresis = LabelHysteresis()
         self._model = ModelInfo(checkpoint=scorer.checkpoint.name, engine=scorer.engine.name)
         self._outbox: list[Outgoing] = []
+        self._closed = False
+        self._pushed = {"sound": -math.inf, "a picture": -math.inf}
         self._fresh = False
         self._period = 1.0 / self.config.rate
         self._due = 0.0
@@ -153,24 +157,40 @@ class Session:
         return cls(scorer, encoder, config, Senses(recogniser))
 
     def push_audio(self, t: float, samples: NDArray[np.int16]) -> None:
-        """Take sound, int16 ``[n]`` mono at 16 kHz, whose first sample was captured at ``t`` seconds."""
+        """Take sound, int16 ``[n]`` mono at 16 kHz, whose first sample was captured at ``t`` seconds.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            Times are wrong or run backwards; the array is; the session is closed or takes features.
+        """
+        self._pushed["sound"] = _later(t, self._pushed["sound"], "sound")
         for finding in self._need_senses().hear(AudioChunk(t, samples)):
             self.push(finding)
 
     def push_frame(self, t: float, image: NDArray[np.uint8]) -> None:
-        """Take a picture, uint8 ``[height, width, 3]`` in RGB order, captured at ``t`` seconds."""
+        """Take a picture, uint8 ``[h, w, 3]`` in RGB order, captured at ``t`` seconds; see ``push_audio``."""
+        self._pushed["a picture"] = _later(t, self._pushed["a picture"], "a picture")
         self.push_features(self._need_senses().see(VideoFrame(t, image)))
 
     def close(self) -> None:
-        """Stop the extractors and free the network."""
+        """Stop the extractors and free the network; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
         if self._senses is not None:
             self._senses.close()
         self._scorer.engine.close()
 
     def _need_senses(self) -> Senses:
+        self._check_open()
         if self._senses is None:
             raise RuntimeError("this session takes features; make one with Session.open to push sound and pictures")
         return self._senses
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this session is closed: open another")
 
     def push(self, signal: Signal) -> None:
         """Take whatever an extractor, a recogniser or a device says, by its kind."""
@@ -183,8 +203,7 @@ class Session:
 
     def push_features(self, frame: FeatureFrame) -> None:
         """Take one feature frame of voice or face, in order of time for each kind."""
-        if not math.isfinite(frame.t):
-            raise ValueError(f"a {frame.kind} frame at {frame.t} s: times are finite seconds")
+        _checked_time(frame.t, f"a {frame.kind} frame at")
         self._scorer.builder.push(frame)
         self._presence.saw(frame)
         if frame.kind != "voice":
@@ -192,7 +211,7 @@ class Session:
 
     def push_words(self, update: WordsUpdate) -> None:
         """Take what a recogniser says; times of words are capture times."""
-        update = dataclasses.replace(update, committed=_said(update.committed), partial=_said(update.partial))
+        update = dataclasses.replace(update, committed=spoken(update.committed), partial=spoken(update.partial))
         if not (update.committed or update.partial or update.speech_final or update.gap or self._words.partial):
             return
         known = update.language is None or update.language in self._scorer.checkpoint.languages
@@ -202,7 +221,7 @@ class Session:
             words = self._words.known()
             encoded = self._encoder.encode([word.text for word in words])
             self._scorer.builder.set_words(words, encoded, update.kind)
-        self._outbox.append(_transcript(update))
+        self._outbox.append(as_transcript(update))
         self._fresh = True
 
     def set_status(self, status: DeviceStatus) -> None:
@@ -231,8 +250,8 @@ class Session:
         return self._advance(now)
 
     def _advance(self, now: float) -> list[Outgoing]:
-        if not math.isfinite(now):
-            raise ValueError(f"it cannot be {now} s: times are finite seconds")
+        self._check_open()
+        _checked_time(now, "it cannot be")
         if now < self._last_score:
             raise ValueError(f"time runs backwards: {now:.6f} s after {self._last_score:.6f} s")
         for frame in self._senses.poll() if self._senses else ():
@@ -295,38 +314,18 @@ class Session:
         )
 
 
-class _Words:
-    """Committed words of the last seconds and the partial hypothesis after them."""
-
-    def __init__(self, memory: float) -> None:
-        self._memory = memory
-        self._committed: list[tuple[Word, bool]] = []
-        self.partial: tuple[Word, ...] = ()
-        self._partial_known = True
-        self._kind: str | None = None
-
-    def update(self, update: WordsUpdate, known: bool) -> None:
-        """``known``: whether the words are in a language that can be scored."""
-        self._committed.extend((word, known) for word in update.committed)
-        self.partial, self._partial_known = update.partial, known
-        self._kind = update.kind
-        self._committed = [(word, how) for word, how in self._committed if update.t - word.t1 <= self._memory]
-
-    def known(self) -> list[Word]:
-        """The words that can be scored."""
-        partial = self.partial if self._partial_known else ()
-        return [*(word for word, known in self._committed if known), *partial]
-
-    def state(self, now: float) -> TranscriptState:
-        recent = (word.text for word, _ in self._committed if now - word.t1 <= self._memory)
-        return TranscriptState(
-            committed=" ".join(recent), partial=" ".join(word.text for word in self.partial), asr=self._kind
-        )
+def _checked_time(t: float, what: str) -> float:
+    """``t`` in seconds; ``ValueError`` where nobody's clock can be."""
+    if not abs(t) <= LONGEST_SECONDS:
+        raise ValueError(f"{what} {t} s: times are seconds since the session's start")
+    return t
 
 
-def _said(words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """Words that say anything at all, with times that are numbers."""
-    return tuple(word for word in words if word.text.strip() and math.isfinite(word.t0 + word.t1))
+def _later(t: float, before: float, what: str) -> float:
+    """``t``, which may be earlier than ``before`` by the jitter of clocks alone."""
+    if _checked_time(t, f"{what} at") < before - JITTER_SECONDS:
+        raise ValueError(f"{what} at {t:.6f} s after {what} at {before:.6f} s: time runs backwards")
+    return t
 
 
 def _states(
@@ -352,18 +351,4 @@ def _sentiment(value: float, half_width: float) -> Sentiment:
         value=round(value, DECIMALS),
         low=round(max(value - half_width, -SENTIMENT_LIMIT), DECIMALS),
         high=round(min(value + half_width, SENTIMENT_LIMIT), DECIMALS),
-    )
-
-
-def _transcript(update: WordsUpdate) -> Transcript:
-    return Transcript(
-        media_time=round(update.t, DECIMALS),
-        asr=update.kind,
-        words=[
-            TimedWord(text=w.text, t0=w.t0, t1=w.t1, final=w.final, confidence=w.confidence)
-            for w in (*update.committed, *update.partial)
-        ],
-        speech_final=update.speech_final,
-        language=update.language,
-        gap=update.gap,
     )

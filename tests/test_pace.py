@@ -35,3 +35,11 @@ def test_lost_sound_and_speech_are_told_once() -> None:
 
 def test_sound_that_is_heard_late_is_told() -> None:
     assert pace_after(60, sound_lag=1.25).judge(2.0, {}) == "sound is 1.2 s late"
+
+
+def test_words_that_are_late_are_told() -> None:
+    pace = pace_after(60)
+    pace.words_lag = 1.5
+    assert pace.judge(2.0, {}) == ""
+    pace.pictures, pace.words_lag = 120, 3.0
+    assert pace.judge(4.0, {}) == "words are 3.0 s late"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -78,7 +80,7 @@ def speak(session: Session, start: float, end: float, probability: float = 0.95)
 
 
 def test_with_nothing_present_there_is_no_score() -> None:
-    (result,) = results(make_session().advance(0.6))
+    (result,) = results(make_session().advance(1.6))
     assert (result.emotions, result.raw_emotions, result.label, result.confidence, result.sentiment) == (None,) * 5
     assert {name: state.reason for name, state in result.modalities.items()} == {
         "text": "no_words_yet",
@@ -191,7 +193,8 @@ def test_a_lost_device_is_said_and_the_others_go_on() -> None:
     assert result.modalities["audio"].reason == "device_lost"
     assert result.modalities["vision"].present
     session.set_status(DeviceStatus("audio", 0.2, None))
-    assert results(session.advance(0.3))[0].modalities["audio"].reason == "stale"
+    assert results(session.advance(0.3))[0].modalities["audio"].reason == "silence"
+    assert results(session.advance(1.3))[0].modalities["audio"].reason == "stale"
 
 
 def test_what_nobody_listens_to_is_off() -> None:
@@ -309,9 +312,9 @@ def test_whatever_happens_results_are_honest_and_repeatable(story: list[tuple[fl
 @pytest.mark.parametrize("t", [float("nan"), float("inf"), -float("inf")])
 def test_times_that_are_no_numbers_are_refused(t: float) -> None:
     session = make_session()
-    with pytest.raises(ValueError, match="finite seconds"):
+    with pytest.raises(ValueError, match="times are seconds"):
         session.push_features(face(0.0).__class__("face", t, face(0.0).values))
-    with pytest.raises(ValueError, match="finite seconds"):
+    with pytest.raises(ValueError, match="times are seconds"):
         session.advance(t)
 
 
@@ -329,3 +332,57 @@ def test_words_that_say_nothing_are_no_words() -> None:
     session.push_words(WordsUpdate(1.0, "written", (Word(0.5, 1.0, "  "), Word(0.5, float("nan"), "late"))))
     (result,) = results(session.advance(1.2))
     assert result.modalities["text"].reason == "no_words_yet"
+
+
+# ---- embedded, with its own extractors
+
+
+@pytest.fixture
+def embedded(random_checkpoint_folder: Path) -> Iterator[Session]:
+    session = Session.open(checkpoint=random_checkpoint_folder)
+    yield session
+    session.close()
+
+
+SOUND = np.zeros(1600, np.int16)
+PICTURE = np.zeros((48, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize("t", [math.nan, math.inf, -math.inf, 1e18, -1e300])
+def test_times_that_are_none_are_refused_and_spoil_nothing(embedded: Session, t: float) -> None:
+    with pytest.raises(ValueError, match="times are seconds"):
+        embedded.push_audio(t, SOUND)
+    with pytest.raises(ValueError, match="times are seconds"):
+        embedded.push_frame(t, PICTURE)
+    with pytest.raises(ValueError, match="times are seconds"):
+        embedded.advance(t)
+    embedded.push_audio(0.0, SOUND)
+    embedded.push_frame(0.0, PICTURE)
+    assert results(embedded.advance(0.1))[0].modalities["vision"].reason == "no_face"
+
+
+def test_time_does_not_run_backwards(embedded: Session) -> None:
+    embedded.push_audio(5.0, SOUND)
+    embedded.push_frame(5.0, PICTURE)
+    with pytest.raises(ValueError, match="time runs backwards"):
+        embedded.push_audio(1.0, SOUND)
+    with pytest.raises(ValueError, match="time runs backwards"):
+        embedded.push_frame(1.0, PICTURE)
+    embedded.push_audio(5.08, SOUND)
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_closed_session_says_so(random_checkpoint_folder: Path, used: bool) -> None:
+    session = Session.open(checkpoint=random_checkpoint_folder)
+    if used:
+        session.push_audio(0.0, SOUND)
+        session.push_frame(0.0, PICTURE)
+    session.close()
+    session.close()
+    for call in (
+        lambda: session.push_audio(1.0, SOUND),
+        lambda: session.push_frame(1.0, PICTURE),
+        lambda: session.advance(1.0),
+    ):
+        with pytest.raises(RuntimeError, match="this session is closed"):
+            call()

@@ -14,6 +14,7 @@ from miar_rt.signals import MODALITIES
 if TYPE_CHECKING:
     import torch
 
+INPUTS = {*MODALITIES, *(f"{name}_mask" for name in MODALITIES), "groups", "baseline", "presence"}
 OUTPUTS = ("logits", "sentiment", "spread", "gate")
 """What a graph gives for inputs named as ``window.as_batch`` names them, and ``presence``."""
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from miar_rt.checkpoint import Checkpoint
 from miar_rt.engines import Scores
-from miar_rt.engines.export import OUTPUTS
+from miar_rt.engines.export import INPUTS, OUTPUTS
 from miar_rt.engines.weightless import open_session
 from miar_rt.signals import Array
 
@@ -25,6 +25,9 @@ class OnnxEngine:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._session = open_session(checkpoint.graph, checkpoint.state)
+        found = {put.name for put in self._session.get_outputs()}
+        if not found.issuperset(OUTPUTS) or {put.name for put in self._session.get_inputs()} != INPUTS:
+            raise ValueError("the graph is not one of this network: its inputs or outputs are others")
 
     def describe(self) -> str:
         """The engine, its version and where it runs, in a few words."""
@@ -35,5 +38,5 @@ class OnnxEngine:
         return Scores(*self._session.run(list(OUTPUTS), {**batch, "presence": presence}))
 
     def close(self) -> None:
-        """Free the session."""
-        del self._session
+        """Free the session; may be called again."""
+        self._session = None

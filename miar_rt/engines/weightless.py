@@ -131,18 +131,6 @@ def export_graph(
     return graph
 
 
-def whole_graph(
-    module: torch.nn.Module,
-    example: Mapping[str, torch.Tensor],
-    outputs: Sequence[str],
-    dynamic: Mapping[str, Mapping[int, str]],
-) -> bytes:
-    """A module as an ONNX model with its weights, to ship as one small file; see ``export_graph``."""
-    require_export_tools()
-    model: bytes = _trace(module.cpu().float().eval(), example, outputs, dynamic).SerializeToString()
-    return model
-
-
 def _scrambled(module: torch.nn.Module) -> torch.nn.Module:
     """A copy whose weights all differ: the exporter merges equal ones (norms before training) into one."""
     import torch

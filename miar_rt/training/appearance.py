@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from miar_rt.checkpoint import write_whole
-from miar_rt.engines.weightless import whole_graph
+from miar_rt.engines.weightless import export_graph, self_contained
 from miar_rt.features.face_crop import SIDE, face_crop
 from miar_rt.input_spec import APPEARANCE_SLOTS
 from miar_rt.signals import EMOTIONS, Array
@@ -206,7 +207,24 @@ def write_graph(network: AppearanceNet, path: Path) -> None:
         When the packages that write graphs are missing.
     """
     example = {"crops": torch.zeros(2, SIDE, SIDE)}
-    write_whole(path, whole_graph(_Embedding(network), example, ["embedding"], {"crops": {0: "n"}}))
+    module = _Embedding(_folded(network)).eval()
+    graph = export_graph(module, example, ["embedding"], {"crops": {0: "n"}})
+    write_whole(path, self_contained(graph, {k: v.numpy() for k, v in module.state_dict().items()}, {}))
+
+
+def _folded(network: AppearanceNet) -> AppearanceNet:
+    """The same without its normalisations, which are constants by now and fit into the convolutions."""
+    folded = copy.deepcopy(network).eval()
+    modules: dict[str, Any] = dict(folded.named_modules())
+    stem = modules["stem"]
+    folded.stem = nn.Sequential(fuse_conv_bn_eval(stem[0], stem[1]), stem[2])
+    for name, block in modules.items():
+        if isinstance(block, _Block):
+            norms = modules[f"{name}.norms"]
+            block.first = fuse_conv_bn_eval(block.first, norms[0])
+            block.second = fuse_conv_bn_eval(block.second, norms[1])
+            block.norms = nn.ModuleList([nn.Identity(), nn.Identity()])
+    return folded
 
 
 class _Embedding(nn.Module):
