@@ -36,6 +36,7 @@ Integers = NDArray[np.int64]
 
 _GRAPHS = ("model.onnx", "onnx/model.onnx")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_OUTPUTS = ("last_hidden_state", "token_embeddings")
 
 
 def open_encoder(folder: Path | None, extractors: Mapping[str, str]) -> Encoder:
@@ -81,7 +82,8 @@ class OnnxTextEncoder(Encoder):
     """A transformer with its tokenizer, from a folder.
 
     The graph takes ``input_ids``, ``attention_mask`` and, if it wants, ``token_type_ids`` (int64 ``[1, n]``); its
-    first output is ``[1, n, 384]``. Special tokens are those of the tokenizer's post-processor.
+    output ``last_hidden_state`` or ``token_embeddings``, else the first, is ``[1, n, 384]``. Special tokens are
+    those of the tokenizer's post-processor.
 
     Parameters
     ----------
@@ -100,25 +102,26 @@ class OnnxTextEncoder(Encoder):
         self._tokenizer = open_tokenizer(folder / TOKENIZER)
         self._session = _open_graph(graph)
         self._inputs = [given.name for given in self._session.get_inputs()]
+        outputs = [answer.name for answer in self._session.get_outputs()]
+        self._output = next((name for name in _OUTPUTS if name in outputs), outputs[0])
         self._try_out(graph)
 
     def _embed(self, words: tuple[str, ...]) -> tuple[Array, Sequence[int | None]]:
-        # the words as one text: tokenizers on bytes tell a word by the space before it
-        encoding = self._tokenizer.encode(" ".join(words))
+        said = {i: word.strip() for i, word in enumerate(words) if word.strip()}
+        # as one text: tokenizers on bytes tell a word by the space before it
+        encoding = self._tokenizer.encode(" ".join(said.values()))
         special = np.array(encoding.special_tokens_mask, np.bool_)
         spoken = np.flatnonzero(~special)[-MAX_TOKENS:]
         if not len(spoken):
             return np.zeros((0, TOKEN_WIDTH), np.float32), []
         kept = np.union1d(np.flatnonzero(special), spoken)
         embeddings = self._run(np.array(encoding.ids)[kept], np.array(encoding.type_ids)[kept])
-        ends = list(accumulate(words, lambda end, word: end + 1 + len(word), initial=-1))[1:]
-        word_index = [_word(encoding.offsets[i], ends) for i in spoken]
-        return embeddings[~special[kept]], word_index
+        return embeddings[~special[kept]], _owners([encoding.offsets[i][1] for i in spoken], said)
 
     def _run(self, ids: Integers, types: Integers) -> Array:
         rows = (ids, np.ones_like(ids), types)
         given = {name: row[None].astype(np.int64) for name, row in zip(_INPUTS, rows, strict=True)}
-        answer = self._session.run(None, {name: given[name] for name in self._inputs})[0]
+        answer = self._session.run([self._output], {name: given[name] for name in self._inputs})[0]
         return np.asarray(answer[0], np.float32)
 
     def _try_out(self, graph: Path) -> None:
@@ -170,6 +173,8 @@ def _line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
-def _word(offsets: tuple[int, int], ends: Sequence[int]) -> int:
-    """Number of the word that a token's last character is of, or stands before when that is a space."""
-    return min(bisect_right(ends, max(offsets[1] - 1, offsets[0])), len(ends) - 1)
+def _owners(token_ends: Sequence[int], said: Mapping[int, str]) -> list[int]:
+    """Numbers of the words in which tokens end; one that is nothing but a space goes to the word after it."""
+    numbers = list(said)
+    starts_after = list(accumulate(len(word) + 1 for word in said.values()))
+    return [numbers[bisect_right(starts_after, max(end, 1))] for end in token_ends]
