@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,6 +95,8 @@ class MediaFile:
             wanted = " nor ".join(kind for kind, asked in (("picture", video), ("sound", audio)) if asked)
             why = self.damage or f"there is no {wanted} in it"
             raise SourceError(f"cannot use {self.path}: {why}; give a video or sound file that plays elsewhere")
+        if self.has_audio:
+            _check_mixable(self.path, first["audio"])
         self.damage = None
         self.rotation = frame_rotation(first["video"]) if self.has_video else 0
         self._origin = min(frame_time(frame) or Fraction(0) for frame in first.values() if frame is not None)
@@ -252,6 +255,16 @@ def _position(chunk: AudioChunk) -> int:
 
 def _silence(samples: int) -> NDArray[np.int16]:
     return np.zeros(max(samples, 0), np.int16)
+
+
+def _check_mixable(path: Path, frame: Any) -> None:
+    try:
+        MonoMaker().make(frame)
+    except av.error.FFmpegError as error:
+        count = frame.layout.nb_channels
+        raise SourceError(
+            f"cannot use {path}: its {count} channels of sound cannot be mixed; give a file with at most 8"
+        ) from error
 
 
 def _sound_format(frame: Any) -> tuple[int, str, str]:

@@ -222,6 +222,27 @@ def test_the_overlay_fits_a_small_source_and_says_why_there_is_no_score(server: 
     assert tab.complaints == []
 
 
+def test_the_overlay_forgets_an_answer_that_is_over(server: Server, tab: Tab) -> None:
+    tab.open(f"{server.url}overlay")
+    server.publish(result(1))
+    tab.wait_for_label("happiness")
+    tab.wait_for_label("\u2013")
+    bars = tab.page.eval_on_selector_all("#bars .bar", "rows => rows.map(row => row.dataset.value)")
+    assert bars == [""] * 7
+    server.publish(result(2))
+    tab.wait_for_label("happiness")
+
+
+def test_the_overlay_says_which_parts_there_are(server: Server, tab: Tab) -> None:
+    tab.open(f"{server.url}overlay?parts=labels,bars,foo")
+    assert tab.page.is_visible("#bars")
+    assert tab.page.is_hidden("#label")
+    (complaint,) = tab.complaints
+    assert "no such parts: labels, foo" in complaint
+    tab.open(f"{server.url}overlay?parts=labels")
+    assert tab.page.is_visible("#label")
+
+
 def test_the_overlay_is_transparent_around_its_panel(server: Server, tab: Tab) -> None:
     tab.open(f"{server.url}overlay?parts=label,transcript&side=right&scale=1.5&min=0.7")
     server.publish(angry(1))

@@ -31,7 +31,7 @@ client.addEventListener("result", ({ detail }) => {
   newestAt = seconds();
   timeline.push(detail, newestAt);
   for (const [stage, past] of Object.entries(latencies)) {
-    const value = detail.latency_ms?.[stage] ?? null;
+    const value = delayOf(detail, stage);
     if (value !== null && past.push(value) > 600) past.shift();
   }
   requestAnimationFrame(show);
@@ -40,6 +40,12 @@ client.addEventListener("status", ({ detail }) => {
   const about = MODALITY_NAMES[detail.modality];
   setText(byId("notice"), [about, detail.state, detail.detail].filter(Boolean).join(": "));
 });
+
+// Words that are over are old, which is no delay of ours.
+function delayOf({ latency_ms, modalities }, stage) {
+  if (stage === "text" && !(modalities.audio?.present && modalities.text?.present)) return null;
+  return latency_ms?.[stage] ?? null;
+}
 
 function setUp(hello) {
   ends = hello.sentiment;
@@ -102,7 +108,7 @@ function show() {
   showModalities(newest.modalities);
   showTranscript(newest.transcript);
   showCapturing();
-  speak(label, confidence);
+  speak(label);
   timeline.draw(seconds());
 }
 
@@ -118,7 +124,8 @@ function showModalities(states) {
     if (!state) continue;
     row.row.dataset.present = String(state.present);
     row.row.dataset.reason = state.reason ?? "";
-    setText(row.why, state.present ? row.source || "present" : reasonText(state.reason));
+    const source = row.source || (name === "text" && newest.transcript.asr) || "present";
+    setText(row.why, state.present ? source : reasonText(state.reason));
     setText(row.old, state.age_ms === null ? "" : `${ageText(state.age_ms)} old`);
     setText(row.share, state.present ? `contributes ${percent(state.contribution)}` : "");
     row.fill.style.transform = `scaleX(${state.present ? state.contribution : 0})`;
@@ -145,10 +152,10 @@ function showCapturing() {
 }
 
 // Screen readers hear a change of the answer, and no more than one every few seconds.
-function speak(label, confidence) {
+function speak(label) {
   if (label === spoken.label || seconds() - spoken.at < SPEAK_SECONDS) return;
   spoken = { label, at: seconds() };
-  setText(byId("spoken"), label ? `${label}, ${percent(confidence)}` : "no score");
+  setText(byId("spoken"), label ?? "no score");
 }
 
 function showState(state) {
@@ -166,7 +173,7 @@ function quantile(values, share) {
 
 function showSlowThings() {
   for (const [stage, [now, p50, p95]] of Object.entries(cells)) {
-    setText(now, ageText(newest?.latency_ms?.[stage] ?? null));
+    setText(now, ageText(newest ? delayOf(newest, stage) : null));
     setText(p50, ageText(quantile(latencies[stage], 0.5)));
     setText(p95, ageText(quantile(latencies[stage], 0.95)));
   }

@@ -14,6 +14,7 @@ const BAD_TOKEN = 4001;
 
 export class MiarClient extends EventTarget {
   #url;
+  #WebSocket;
   #options;
   #socket = null;
   #timer = null;
@@ -21,8 +22,11 @@ export class MiarClient extends EventTarget {
   #nextId = 1;
   #pending = new Map();
 
-  constructor(url, { token = null, events = null, maxRate = null } = {}) {
+  // `WebSocket` is the class to connect with, for a Node older than 22 that brings one from elsewhere.
+  constructor(url, { token = null, events = null, maxRate = null, WebSocket = globalThis.WebSocket } = {}) {
     super();
+    if (!WebSocket) throw new Error("there is no WebSocket here: use Node 22 or later, or give one as an option");
+    this.#WebSocket = WebSocket;
     this.#url = url;
     this.#options = { token, events, maxRate };
     this.state = "connecting";
@@ -57,7 +61,7 @@ export class MiarClient extends EventTarget {
     clearTimeout(this.#timer);
     this.#drop();
     this.#tell("connecting");
-    const socket = new WebSocket(this.#url, ["miar.v1.json"]);
+    const socket = new this.#WebSocket(this.#url, ["miar.v1.json"]);
     this.#socket = socket;
     socket.onmessage = (event) => socket === this.#socket && this.#receive(event.data);
     socket.onclose = (event) => socket === this.#socket && this.#lost(event.code);

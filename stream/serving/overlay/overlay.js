@@ -11,13 +11,20 @@ const number = (name, fallback, low, high) => {
   const value = Number.parseFloat(query.get(name) ?? "");
   return Number.isFinite(value) ? Math.min(Math.max(value, low), high) : fallback;
 };
-const parts = new Set((query.get("parts") ?? "label,bars,sentiment").split(","));
+const KNOWN = ["label", "bars", "sentiment", "presence", "transcript"];
+const asked = (query.get("parts") ?? "").split(",").filter(Boolean);
+const unknown = asked.filter((part) => !KNOWN.includes(part));
+if (unknown.length) console.warn(`no such parts: ${unknown.join(", ")}; there are ${KNOWN.join(", ")}`);
+const chosen = asked.filter((part) => KNOWN.includes(part));
+const parts = new Set(chosen.length ? chosen : ["label", "bars", "sentiment"]);
+const LATE_SECONDS = 2;
 const least = number("min", 0, 0, 1);
 const client = connect({ events: ["result"], maxRate: number("rate", 15, 1, 60) });
 let bars = new Map();
 let ends = [-3, 3];
 let chips = {};
 let newest = null;
+let newestAt = 0;
 
 const panel = byId("overlay");
 panel.dataset.side = query.get("side") === "right" ? "right" : "left";
@@ -51,12 +58,21 @@ client.addEventListener("hello", ({ detail }) => {
 });
 client.addEventListener("result", ({ detail }) => {
   newest = detail;
+  newestAt = performance.now();
   requestAnimationFrame(show);
 });
 client.addEventListener("state", ({ detail }) => {
   byId("connection").dataset.state = detail.state;
   setText(byId("connection"), CONNECTION_TEXT[detail.state]);
 });
+
+// An answer of the past must not stand for the present: without news the panel is emptied.
+setInterval(() => {
+  if (newest === null || performance.now() - newestAt < 1000 * LATE_SECONDS) return;
+  newest = { ...newest, emotions: null, label: null, confidence: null, sentiment: null, modalities: {} };
+  show();
+  newest = null;
+}, 250);
 
 // What was wanted and is not there; what was switched off is no surprise.
 function whyNot(modalities) {

@@ -1,6 +1,7 @@
 // The moving picture of the last two minutes: stacked shares, sentiment with its interval, presence.
 
 const SECONDS = 120;
+const LEAST_SECONDS = 30;
 const GAP = 1.5; // no result for longer is a hole in the picture, never a straight line across it
 const LEFT = 78;
 const AXIS = 22;
@@ -41,10 +42,17 @@ export class Timeline {
     this.held = now;
   }
 
+  // How far back the picture reaches: a young session fills it too.
+  span(end) {
+    const age = this.points.length ? end - this.points[0].at : 0;
+    return age <= LEAST_SECONDS ? LEAST_SECONDS : age <= SECONDS / 2 ? SECONDS / 2 : SECONDS;
+  }
+
   // The point nearest to the cursor: what the caption reads off.
   read(now) {
     if (this.cursor === null) return null;
-    const at = (this.held ?? now) - SECONDS + this.cursor * SECONDS;
+    const span = this.span(this.held ?? now);
+    const at = (this.held ?? now) - span + this.cursor * span;
     let best = null;
     for (const point of this.points) {
       if (!best || Math.abs(point.at - at) < Math.abs(best.at - at)) best = point;
@@ -61,12 +69,13 @@ export class Timeline {
   draw(now) {
     const { width, height, context } = this.#fit();
     const end = this.held ?? now;
-    const x = (at) => LEFT + (1 - (end - at) / SECONDS) * (width - LEFT);
+    const span = this.span(end);
+    const x = (at) => LEFT + (1 - (end - at) / span) * (width - LEFT);
     const strips = height - AXIS - 3 * (STRIP + 5);
     const split = strips * 0.62;
-    const seen = this.points.filter((point) => point.at >= end - SECONDS && point.at <= end);
+    const seen = this.points.filter((point) => point.at >= end - span && point.at <= end);
     context.clearRect(0, 0, width, height);
-    this.#grid(context, width, height, x, end);
+    this.#grid(context, width, height, x, end, span);
     this.#shares(context, runs(seen, (point) => point.result.emotions), x, 0, split - 10);
     this.#sentiment(context, runs(seen, (point) => point.result.sentiment), x, split + 4, strips - 10, width);
     this.#presence(context, seen, x, strips);
@@ -87,15 +96,15 @@ export class Timeline {
     return { width, height, context };
   }
 
-  #grid(context, width, height, x, end) {
+  #grid(context, width, height, x, end, span) {
     context.fillStyle = this.colours.soft;
     context.strokeStyle = this.colours.edge;
     context.textBaseline = "bottom";
-    const step = width < 480 ? SECONDS / 2 : SECONDS / 4;
-    for (let ago = 0; ago <= SECONDS; ago += step) {
+    const step = width < 480 ? span / 2 : span / 3;
+    for (let ago = 0; ago <= span; ago += step) {
       const at = Math.round(x(end - ago)) + (ago === 0 ? -0.5 : 0.5);
       line(context, at, 0, at, height - AXIS);
-      context.textAlign = ago === 0 ? "right" : ago === SECONDS ? "left" : "center";
+      context.textAlign = ago === 0 ? "right" : ago === span ? "left" : "center";
       context.fillText(ago === 0 ? "now" : `−${ago} s`, at, height - 1);
     }
   }
