@@ -19,7 +19,7 @@ from miar_rt.signals import Modality
 from stream.asr import Recogniser, RecogniserUnavailable
 from stream.asr.choose import choose_recogniser
 from stream.clock import CaptureClock
-from stream.consent import ask
+from stream.consent import NOTICE, ask, can_answer
 from stream.events import Outgoing
 from stream.live import Live
 from stream.options import AnalyzeOptions, LiveOptions, check_options
@@ -33,7 +33,7 @@ from stream.serving.server import Server, ServerError, tls_context
 from stream.session import Session, SessionConfig
 from stream.sources import AudioSource, NoDefaultDevice, Source, SourceError, VideoSource
 from stream.sources.slot import Slot
-from stream.views import View, make_view
+from stream.views import Tally, View, make_view
 
 if TYPE_CHECKING:
     from stream.analyze import Analyzer
@@ -87,8 +87,8 @@ def run_live(options: LiveOptions) -> None:
             _words(options, scorer.checkpoint, clock.now, held, lines) if devices.hears else (None, None)
         )
         _warm_up(devices, recording=options.record is not None)
-        if not (options.input or options.accept_notice or ask(say)):
-            raise RunFailed("nothing was captured: the notice was not agreed to")
+        if not (options.input or options.accept_notice):
+            _tell(lines)
         clock.restart()
         devices.open(lines)
         wanted = _listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
@@ -97,17 +97,26 @@ def run_live(options: LiveOptions) -> None:
         if recorder is not None:
             held.enter_context(recorder)
         _announce(server, lines)
-        view = held.enter_context(make_view(options.json))
+        view, tally = held.enter_context(make_view(options.json)), Tally()
         live = Live(
             RecordedSession(recorder, scorer, encoder, config) if recorder else Session(scorer, encoder, config),
             recogniser,
             video=devices.video,
             audio=devices.audio,
             clock=clock,
-            listener=_everyone(server, view, recorder),
+            listener=_everyone(server, view, recorder, tally),
         )
         requests.live = live
         _run(live, view, options.seconds)
+    say(tally.line())
+
+
+def _tell(lines: list[str]) -> None:
+    """The notice: at a terminal it wants a yes before a device is opened, elsewhere it comes first."""
+    if not can_answer():
+        lines.insert(0, NOTICE)
+    elif not ask(say):
+        raise RunFailed("nothing was captured: the notice was not agreed to")
 
 
 class _Devices:
@@ -264,8 +273,10 @@ def _listening_to(
     return frozenset(modality for modality, here in wanted.items() if here)
 
 
-def _everyone(server: Server | None, view: View, recorder: Recorder | None) -> Callable[[Outgoing], None]:
-    listeners = [view.take]
+def _everyone(
+    server: Server | None, view: View, recorder: Recorder | None, tally: Tally
+) -> Callable[[Outgoing], None]:
+    listeners = [view.take, tally.take]
     if server is not None:
         listeners.insert(0, server.publish)
     if recorder is not None:
@@ -345,7 +356,7 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
         results = _analyze(media, out, Analyzer(Session(scorer, encoder, config), recogniser))
     if media.damage:
         say(f"warning: {media.damage}")
-    say(f"{results} results in {out}: {', '.join(FILES)}")
+    say(f"{results} result{'' if results == 1 else 's'} in {out}: {', '.join(FILES)}")
 
 
 def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> int:

@@ -44,16 +44,16 @@ def has_agreed(file: Path | None = None) -> bool:
     return kept.version == NOTICE_VERSION
 
 
-def ask(say: Callable[[str], None], file: Path | None = None) -> bool:
-    """Show the notice where nobody has agreed to it yet; whether anything may be captured.
+def can_answer() -> bool:
+    """Whether somebody sits at a terminal."""
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())
 
-    At a terminal it wants a yes, once. Where nobody can answer it is shown each time.
-    """
+
+def ask(say: Callable[[str], None], file: Path | None = None) -> bool:
+    """Show the notice where nobody has agreed to it yet, and want a yes, once; whether anything may be captured."""
     if has_agreed(file):
         return True
     say(NOTICE)
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
     import typer
 
     if not typer.confirm("Do the people in view know, and may it start?", err=True):

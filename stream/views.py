@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 
 import msgspec
 
-from stream.events import Outgoing
+from stream.events import Outgoing, Result, Status
 from stream.workers import Mailbox
 
 REFRESH_SECONDS = 0.1
@@ -120,6 +122,33 @@ class LiveView(View):
         """Hand the event to the screen, which redraws by itself."""
         self._screen.update(event)
         super().take(event)
+
+
+class Tally:
+    """What a run came to, in one line at its end."""
+
+    def __init__(self) -> None:
+        self._labels: Counter[str] = Counter()
+        self._results = 0
+        self._seconds = 0.0
+        self._dropped: Mapping[str, int] = {}
+
+    def take(self, event: Outgoing) -> None:
+        """Count an event."""
+        if isinstance(event, Result):
+            self._results += 1
+            self._seconds = event.media_time
+            self._labels.update([event.label] if event.label else [])
+        elif isinstance(event, Status):
+            self._dropped = event.dropped
+
+    def line(self) -> str:
+        """Results, seconds, shares of labels, and what was lost."""
+        scored = self._labels.total() or 1
+        shares = [f"{label} {count / scored:.0%}" for label, count in self._labels.most_common(3)]
+        lost = [f"{count} {what} dropped" for what, count in self._dropped.items() if count]
+        counted = f"{self._results} result{'' if self._results == 1 else 's'} in {self._seconds:.1f} s"
+        return f"{counted}: {', '.join([*(shares or ['no score']), *lost])}"
 
 
 def make_view(json: bool) -> View:
