@@ -36,6 +36,24 @@ def test_without_the_clips_that_serve_as_baseline(tiny_checkpoint: Path) -> None
     assert np.sum(found["confusion"], axis=1).tolist() == [2] * 7
 
 
+def test_the_actors_neutral_clips_as_their_baseline(tiny_checkpoint: Path) -> None:
+    """The same clips are scored as without a baseline, and the answers are others."""
+    without, with_it = (score(tiny_checkpoint, "ravdess", "ravdess", baseline=b) for b in ("none", "neutral"))
+    assert with_it["n"] == without["n"] == 14
+    assert np.sum(with_it["confusion"], axis=1).tolist() == [2] * 7
+    assert with_it["nll"] != without["nll"]
+
+
+def test_an_actor_without_neutral_clips_has_no_baseline(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    for clip in read_ravdess(tiny_checkpoint.parent / "data/ravdess"):
+        if clip.actor == 1 or clip.emotion != 1:
+            target = tmp_path / f"actor_{clip.actor:02}" / clip.path.name
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(clip.path.read_bytes())
+    with pytest.raises(ValueError, match="actor 2 has no plain neutral clip"):
+        evaluate("ravdess", tmp_path, checkpoint=tiny_checkpoint, baseline="neutral")
+
+
 def test_a_face_that_is_not_found_is_a_wrong_answer(tiny_checkpoint: Path) -> None:
     found = score(tiny_checkpoint, "fer2013", "fer2013_valid.npz")
     assert (found["n"], found["n_scored"], found["modalities"]) == (8, 7, ["vision"])
@@ -70,7 +88,6 @@ def test_scores_are_those_of_training(tiny_checkpoint: Path) -> None:
         ("iemocap", {}, "unknown corpus 'iemocap': choose one of ravdess, fer2013"),
         ("meld", {"modalities": ("audio",)}, "meld can be scored from text, not from audio"),
         ("ravdess", {"modalities": ("audio", "vision")}, "scored from audio, not from audio,vision"),
-        ("ravdess", {"baseline": "neutral"}, "not available yet"),
         ("ravdess", {"baseline": "mine"}, "choose none or neutral"),
         ("meld", {"baseline": "none"}, "--baseline is for ravdess"),
         ("ravdess", {"faces": Path("au.npz")}, "--faces is not available yet"),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from miar_rt.input_spec import SPEC, InputSpec
 from miar_rt.signals import MODALITIES, Array, Modality
 from miar_rt.training.extract import EncodedHypotheses, Ragged
-from miar_rt.window import ChannelStatistics, Mask, Statistics, WindowBuilder, inputs_of
+from miar_rt.window import Baselines, ChannelStatistics, Mask, Statistics, WindowBuilder, inputs_of
 
 Integers = NDArray[np.int64]
 Random = np.random.Generator
@@ -32,10 +32,21 @@ MARGIN = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """Raw windows of one modality: values ``[B, steps, channels]`` with NaN, and which rows hold anything."""
+    """Raw windows of one modality.
+
+    Attributes
+    ----------
+    values
+        float32 ``[B, steps, channels]`` with NaN.
+    mask
+        bool ``[B, steps]``: which rows hold anything.
+    baselines
+        Whose baseline goes with each window, or nothing at all.
+    """
 
     values: Array
     mask: Mask
+    baselines: Baselines = ()
 
 
 class Voices:
@@ -154,7 +165,7 @@ class Texts:
 
 
 def join(windows: Sequence[Windows]) -> Windows:
-    """Several batches as one."""
+    """Several batches of nobody in particular as one."""
     return Windows(np.concatenate([w.values for w in windows]), np.concatenate([w.mask for w in windows]))
 
 
@@ -176,7 +187,8 @@ def network_inputs(
 ) -> dict[str, Array]:
     """The network's named inputs but for ``presence``."""
     values = {name: w.values for name, w in windows.items()}
-    return inputs_of(values, {name: w.mask for name, w in windows.items()}, statistics, spec)
+    persons = {name: w.baselines for name, w in windows.items() if w.baselines}
+    return inputs_of(values, {name: w.mask for name, w in windows.items()}, statistics, spec, persons)
 
 
 def channel_statistics(windows: Windows) -> ChannelStatistics:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from miar_rt.checkpoint import load_checkpoint
+from miar_rt.checkpoint import Checkpoint, load_checkpoint
+from miar_rt.engines import Engine
 from miar_rt.engines.choose import AUTO, choose_engine
 from miar_rt.features.text import Encoder
 from miar_rt.features.text_onnx import open_encoder
 from miar_rt.training.cache import FeatureCache
 from miar_rt.training.corpora import read_ravdess
-from miar_rt.training.exams import CORPORA, Exam, ask, clips_exam, grade, make_exam
-
-PLAIN_NEUTRAL = 1
-"""RAVDESS's emotion code of the clips that serve as a person's baseline."""
+from miar_rt.training.exams import CORPORA, Exam, Score, ask, grade, make_exam, voice_exam
+from miar_rt.training.extract import extract_clips
+from miar_rt.training.persons import PLAIN_NEUTRAL, voice_baselines
 
 
 def evaluate(
@@ -43,7 +43,8 @@ def evaluate(
     faces
         Action units of the same takes. Not available yet.
     baseline
-        RAVDESS only. ``none`` leaves each actor's plain neutral clips out; ``neutral`` is not available yet.
+        RAVDESS only. ``none`` and ``neutral`` score without each actor's plain neutral clips; ``neutral`` takes
+        these as the actor's baseline.
     text_encoder
         Folder of the text encoder that the checkpoint was trained on; the published MiniLM otherwise.
 
@@ -68,7 +69,7 @@ def evaluate(
     exam = _exam(corpus, path, baseline, encoder)
     engine, _ = choose_engine(AUTO, model)
     try:
-        scores = grade(exam, ask(exam, engine.score, model.statistics, model.spec), model.temperatures)
+        scores = grade(exam, ask(exam, _told(engine, model), model.statistics, model.spec), model.temperatures)
     finally:
         engine.close()
     head = {"corpus": corpus, "n": scores.pop("n"), "n_scored": scores.pop("n_scored")}
@@ -87,14 +88,26 @@ def _check_request(corpus: str, modalities: Sequence[str] | None, faces: Path | 
         raise ValueError(f"unknown baseline {baseline!r}: choose none or neutral")
     if baseline is not None and corpus != "ravdess":
         raise ValueError(f"--baseline is for ravdess, {corpus} has nobody's neutral clips")
-    if baseline == "neutral":
-        raise ValueError("--baseline neutral is not available yet: this version scores without a personal baseline")
 
 
 def _exam(corpus: str, path: Path, baseline: str | None, encoder: Encoder | None) -> Exam:
     if baseline is None:
         return make_exam(corpus, path, FeatureCache(), encoder=encoder)
-    clips = [clip for clip in read_ravdess(path) if clip.emotion != PLAIN_NEUTRAL]
-    if not clips:
+    clips = read_ravdess(path)
+    scored = [i for i, clip in enumerate(clips) if clip.emotion != PLAIN_NEUTRAL]
+    if not scored:
         raise ValueError(f"{path}: holds nothing but plain neutral clips")
-    return clips_exam(clips, FeatureCache())
+    grids = extract_clips(clips, 0, FeatureCache())
+    persons = voice_baselines(clips, grids) if baseline == "neutral" else {}
+    missing = {clips[i].actor for i in scored} - persons.keys() if baseline == "neutral" else set()
+    if missing:
+        raise ValueError(f"{path}: actor {min(missing)} has no plain neutral clip (emotion 01) to be a baseline")
+    return voice_exam(
+        [clips[i].label for i in scored],
+        [grids[i] for i in scored],
+        baselines=[persons.get(clips[i].actor) for i in scored],
+    )
+
+
+def _told(engine: Engine, model: Checkpoint) -> Score:
+    return lambda inputs, presence: engine.score(model.told(inputs), presence)

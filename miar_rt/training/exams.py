@@ -28,7 +28,7 @@ from miar_rt.training.extract import (
     face_rows,
 )
 from miar_rt.training.simulate import written
-from miar_rt.window import Statistics
+from miar_rt.window import Baselines, Statistics
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -75,13 +75,22 @@ class Exam:
     windows: Callable[[Integers], Windows]
 
 
-def voice_exam(labels: Sequence[int], grids: Ragged, spec: InputSpec = SPEC) -> Exam:
-    """Clips, each answered by the mean over the windows that end every half second while there is a voice."""
+def voice_exam(
+    labels: Sequence[int],
+    grids: Ragged | Sequence[Array],
+    spec: InputSpec = SPEC,
+    baselines: Baselines = (),
+) -> Exam:
+    """Clips, each answered by the mean over the windows that end every half second while there is a voice.
+
+    ``baselines`` holds the speaker's baseline of each clip, or nothing at all.
+    """
     moments = [(clip, end) for clip in range(len(grids)) for end in answer_steps(grids[clip], spec)]
 
     def windows(numbers: Integers) -> Windows:
         values = np.stack([window_ending(grids[moments[i][0]], moments[i][1], spec) for i in numbers])
-        return Windows(values, np.isfinite(values[:, :, :-1]).any(axis=2))
+        persons = [baselines[moments[i][0]] for i in numbers] if baselines else []
+        return Windows(values, np.isfinite(values[:, :, :-1]).any(axis=2), persons)
 
     owner = np.array([clip for clip, _ in moments], np.int64)
     return Exam("audio", np.array(labels, np.float64), False, owner, windows)
