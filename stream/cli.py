@@ -15,6 +15,7 @@ import typer
 from stream.cli_sessions import sessions_app
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
+LONGEST_LINE = 1000
 
 live_app = typer.Typer(
     rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 110}
@@ -50,6 +51,7 @@ TextEncoder = Annotated[
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Rate = Annotated[float, typer.Option(help="Results a second at most, 1 to 60.")]
+ProfileName = Annotated[str | None, typer.Option("--profile", help="Whose profile, by miar calibrate, to apply.")]
 
 
 @live_app.command(
@@ -70,6 +72,7 @@ def live(
     checkpoint: Checkpoint = None,
     text_encoder: TextEncoder = None,
     rate: Rate = 10.0,
+    profile: ProfileName = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     record: Annotated[Path | None, typer.Option(help="New folder to record the session into.")] = None,
     purpose: Annotated[str | None, typer.Option(help="What the recording is for, stored with it.")] = None,
@@ -105,6 +108,7 @@ def live(
             checkpoint=checkpoint,
             text_encoder=text_encoder,
             rate=rate,
+            profile=profile,
             seconds=seconds,
             record=record,
             purpose=purpose,
@@ -136,6 +140,7 @@ def analyze(
     checkpoint: Checkpoint = None,
     text_encoder: TextEncoder = None,
     rate: Rate = 10.0,
+    profile: ProfileName = None,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
     """Run the live path over a file, in media time and as fast as it goes; two runs give the same bytes."""
@@ -153,6 +158,7 @@ def analyze(
             checkpoint=checkpoint,
             text_encoder=text_encoder,
             rate=rate,
+            profile=profile,
         ),
     )
 
@@ -193,7 +199,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="As one JSON object
 def train(
     data: Annotated[Path, typer.Option(help="Folder with ravdess/, fer2013_*.npz, meld/, mosi/, mosei/.")],
     out: Annotated[Path, typer.Option(help="Checkpoint folder; an interrupted training goes on from it.")],
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0, max=2**32 - 1)] = 0,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.", min=1)] = None,
     config: Annotated[Path | None, typer.Option(help="A recipe (TOML); the shipped one otherwise.")] = None,
     text_encoder: TextEncoder = None,
@@ -316,5 +322,6 @@ def _complain(name: str, error: Exception) -> None:
     # typer carries a copy of click in some versions and uses click in others: both have this method
     usage = getattr(error, "format_message", None)
     message = f"{usage().rstrip('.')}; see {name} --help" if usage else str(error) or type(error).__name__
-    typer.echo(f"{name}: {' '.join(message.split())}", err=True)
+    line = " ".join(message.split())
+    typer.echo(f"{name}: {line[:LONGEST_LINE]}{' ...' if len(line) > LONGEST_LINE else ''}", err=True)
     sys.exit(WRONG if usage or isinstance(error, WRONG_INPUT) else FAILED)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -308,6 +310,61 @@ def test_usage_errors_say_where_help_is(
     said = run(capfd, program, *call)
     assert_one_line(said, program, f"see {program} --help")
     assert says in said.err.lower()
+
+
+@pytest.mark.parametrize("what", ["device", "link to a device", "folder", "missing folder"])
+def test_an_export_replaces_files_alone(
+    capfd: pytest.CaptureFixture[str], random_checkpoint_folder: Path, tmp_path: Path, what: str
+) -> None:
+    out = tmp_path / "x.onnx"
+    if what == "device":
+        os.mkfifo(out)
+    elif what == "link to a device":
+        out.symlink_to("/dev/null")
+    elif what == "folder":
+        out.mkdir()
+    else:
+        out = tmp_path / "none" / "x.onnx"
+    kind = out.lstat().st_mode if out.exists() else None
+    said = run(capfd, "miar", "export", "--checkpoint", random_checkpoint_folder, "--out", out)
+    assert_one_line(said, "miar", f"cannot write {out}")
+    assert (out.lstat().st_mode if out.exists() else None) == kind
+
+
+def test_an_export_through_a_link_writes_where_it_leads(
+    capfd: pytest.CaptureFixture[str], random_checkpoint_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "file.onnx")
+    call = ["export", "--checkpoint", random_checkpoint_folder, "--out", tmp_path / "link.onnx"]
+    assert run(capfd, "miar", *call) == Outcome(0, "", "")
+    assert (tmp_path / "link.onnx").is_symlink()
+    assert (tmp_path / "file.onnx").stat().st_size > 1000
+
+
+def test_a_checkpoint_cannot_be_trained_into_a_file(capfd: pytest.CaptureFixture[str], clip: Path) -> None:
+    said = run(capfd, "miar", "train", "--data", clip.parent, "--out", clip)
+    assert_one_line(said, "miar", "is no folder")
+
+
+def test_too_many_channels(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", np.ones((1600, 200), np.int16), 16_000)
+    said = run(capfd, "miar", "analyze", path, "--out", tmp_path / "out")
+    assert_one_line(said, "miar", "its 200 channels of sound cannot be mixed")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("function", ["miar", "live"])
+def test_stopped_while_it_loads_it_goes_without_a_word(function: str) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        f"from stream.commands import {function}; {function}()"
+    )
+    stopped = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT, check=False)
+    assert (stopped.returncode, stopped.stderr) == (-signal.SIGINT, b"")
 
 
 @pytest.mark.parametrize("program", ["miar", "miar-live"])

@@ -87,6 +87,8 @@ def train(  # noqa: PLR0913 - each is an option of the command
         When ``out`` cannot be written.
     """
     torch.set_num_threads(1)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is no folder: give one for the checkpoint")
     recipe = read_recipe(config)
     if epochs is not None:
         recipe = msgspec.structs.replace(recipe, epochs=epochs)
