@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shlex
 import tempfile
 import time
 import unicodedata
@@ -57,6 +58,11 @@ class Profile:
     inputs: str
     neutral: Mapping[str, Neutral]
 
+    @property
+    def day(self) -> str:
+        """The day it was made, as 2025-03-31, in UTC."""
+        return time.strftime("%Y-%m-%d", time.gmtime(self.created))
+
     def age_days(self, now: float | None = None) -> float:
         """Days since it was made."""
         return max((time.time() if now is None else now) - self.created, 0.0) / DAY
@@ -68,7 +74,7 @@ class Profile:
             return None
         return (
             f"profile {self.name!r} is {age:.0f} days old, and people, rooms and microphones change: make it anew "
-            f'with miar calibrate --profile "{self.name}"'
+            f"with {remedy(self.name)}"
         )
 
 
@@ -126,7 +132,7 @@ class Profiles:
             When there is none, it is damaged, or of another version or input table.
         """
         content = self._read(name)
-        again = f'make it anew with miar calibrate --profile "{name}"'
+        again = f"make it anew with {remedy(name)}"
         try:
             document = msgspec.json.decode(content, type=_Document)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -209,7 +215,12 @@ class Profiles:
     def _missing(self, name: str) -> ProfileError:
         there = self.names()
         known = f"; there is {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}" if there else ""
-        return ProfileError(f'no profile {name!r}{known}: make it with miar calibrate --profile "{name}"')
+        return ProfileError(f"no profile {name!r}{known}: make it with {remedy(name)}")
+
+
+def remedy(name: str) -> str:
+    """The command that makes a profile."""
+    return f"miar calibrate --profile {shlex.quote(name)}"
 
 
 def checked_name(name: str) -> str:

@@ -102,6 +102,6 @@ def measure(frames: Iterable[FeatureFrame], spec: InputSpec = SPEC) -> dict[Moda
     return found
 
 
-def heard_seconds(neutral: Neutral) -> float:
-    """Seconds of voiced sound behind the audio part of a neutral."""
-    return float(neutral.seconds[VOICED_DESCRIPTORS].max())
+def known_seconds(modality: Modality, neutral: Neutral) -> float:
+    """Seconds of voiced sound or of a seen face that a neutral rests on."""
+    return float(neutral.seconds[VOICED_DESCRIPTORS].max() if modality == "audio" else neutral.seconds.max())

@@ -23,6 +23,7 @@ from stream.consent import NOTICE, ask, can_answer
 from stream.events import Outgoing
 from stream.live import Live
 from stream.options import AnalyzeOptions, LiveOptions, check_options
+from stream.profiles import know
 from stream.recording import RecordedSession, Recorder, open_recorder
 from stream.recording_format import schema
 from stream.report import FILES, Report, ReportError, SourceInfo, check_writable
@@ -77,22 +78,23 @@ def run_live(options: LiveOptions) -> None:
     lines: list[str] = []
     with contextlib.ExitStack() as held:
         clock = CaptureClock()
-        devices = _Devices(options, clock, held)
+        devices = Devices(options, clock, held)
         scorer, why = load_scorer(options.checkpoint, options.engine)
         held.callback(scorer.engine.close)
         lines.append(why)
+        profile = know(scorer, options.profile, lines)
         requests = Requests()
         server = _serve(options, scorer, devices.named, requests, held)
         recogniser, encoder = (
             _words(options, scorer.checkpoint, clock.now, held, lines) if devices.hears else (None, None)
         )
-        _warm_up(devices, recording=options.record is not None)
+        warm_up(devices, recording=options.record is not None)
         if not (options.input or options.accept_notice):
             _tell(lines)
         clock.restart()
         devices.open(lines)
         wanted = _listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
-        config = SessionConfig(options.rate, wanted)
+        config = SessionConfig(options.rate, wanted, profile)
         recorder = open_recorder(options, scorer, config, recogniser.kind if recogniser else None, lines)
         if recorder is not None:
             held.enter_context(recorder)
@@ -119,7 +121,7 @@ def _tell(lines: list[str]) -> None:
         raise RunFailed("nothing was captured: the notice was not agreed to")
 
 
-class _Devices:
+class Devices:
     """The sources that were asked for: probed when made, opened by ``open``."""
 
     def __init__(self, options: LiveOptions, clock: CaptureClock, held: contextlib.ExitStack) -> None:
@@ -247,7 +249,7 @@ def _announce(server: Server | None, lines: Sequence[str]) -> None:
         say(f"dashboard {server.url}")
 
 
-def _warm_up(devices: _Devices, recording: bool) -> None:
+def warm_up(devices: Devices, recording: bool) -> None:
     """Load what is slow to load before anything is captured, so that no sound waits for it."""
     from miar_rt.features.face import FaceExtractor
     from stream.senses import Hearing
@@ -290,7 +292,7 @@ def _everyone(
 
 
 def _run(live: Live, view: View, seconds: float | None) -> None:
-    with _stopping(live), _under_way():
+    with stopping(live), under_way():
         live.start()
         try:
             while live.going(seconds) and not view.abandoned:
@@ -303,7 +305,7 @@ def _run(live: Live, view: View, seconds: float | None) -> None:
 
 
 @contextlib.contextmanager
-def _under_way() -> Iterator[None]:
+def under_way() -> Iterator[None]:
     """What goes wrong from here on is no fault of the call."""
     try:
         yield
@@ -312,7 +314,7 @@ def _under_way() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stopping(live: Live) -> Iterator[None]:
+def stopping(live: Live) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the run and nothing else."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -345,14 +347,15 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
         scorer, why = load_scorer(options.checkpoint, options.engine)
         held.callback(scorer.engine.close)
         lines.append(why)
+        profile = know(scorer, options.profile, lines)
         recogniser, encoder = (
             _words(options, scorer.checkpoint, None, held, lines) if media.has_audio else (None, None)
         )
         wanted = _listening_to(media.has_video, media.has_audio, recogniser, options.text_only, lines)
-        config = SessionConfig(options.rate, wanted)
+        config = SessionConfig(options.rate, wanted, profile)
         for line in lines:
             say(line)
-        held.enter_context(_under_way())
+        held.enter_context(under_way())
         results = _analyze(media, out, Analyzer(Session(scorer, encoder, config), recogniser))
     if media.damage:
         say(f"warning: {media.damage}")

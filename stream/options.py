@@ -35,6 +35,7 @@ class LiveOptions:
     checkpoint: Path | None = None
     text_encoder: Path | None = None
     rate: float = 10.0
+    profile: str | None = None
     seconds: float | None = None
     record: Path | None = None
     purpose: str | None = None
@@ -59,6 +60,22 @@ class AnalyzeOptions:
     checkpoint: Path | None = None
     text_encoder: Path | None = None
     rate: float = 10.0
+    profile: str | None = None
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """Everything ``miar calibrate`` can be told besides the profile; see its ``--help``."""
+
+    seconds: float = 20.0
+    input: Path | None = None
+    camera: str | None = None
+    no_camera: bool = False
+    mic: str | None = None
+    no_mic: bool = False
+    engine: str = "auto"
+    checkpoint: Path | None = None
+    accept_notice: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ methods below with its capture time, in one order; the same calls give the same 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from stream.events import (
     VideoFrame,
 )
 from stream.presence import Availability, PresenceTracker
+from stream.profiles import know
 from stream.recent_words import RecentWords, as_transcript, spoken
 from stream.scoring import SENTIMENT_LIMIT, Answer, Scorer, load_scorer
 from stream.senses import Senses
@@ -46,6 +48,8 @@ LONGEST_SECONDS = 1e10
 """Three centuries: time stamps beyond are wrong, Unix time is not."""
 
 JITTER_SECONDS = 0.05
+
+log = logging.getLogger("miar.live")
 
 Signal: TypeAlias = FeatureFrame | WordsUpdate | DeviceStatus
 
@@ -61,7 +65,7 @@ class SessionConfig:
     listening_to
         Modalities that have a source; the others are ``off``.
     profile
-        Name of the person's profile in the results.
+        Name of the person's profile; ``Session.open`` applies it, other makers have given it to the scorer.
     half_life
         Seconds after which half of an old probability has faded from ``emotions``.
     """
@@ -144,7 +148,7 @@ class Session:
         text_encoder
             As ``miar-live --text-encoder``: what the checkpoint was trained on, when that is not MiniLM.
         config
-            Rate and sources.
+            Rate and sources, and whose profile to apply.
 
         Raises
         ------
@@ -152,6 +156,10 @@ class Session:
             One line: what cannot be had, and what would be right.
         """
         scorer, _ = load_scorer(checkpoint, engine)
+        lines: list[str] = []
+        know(scorer, config.profile if config else None, lines)
+        for line in lines:
+            log.info(line)
         encoder = open_encoder(text_encoder, scorer.checkpoint.extractors)
         recogniser, _ = choose_recogniser(asr, language)
         return cls(scorer, encoder, config, Senses(recogniser))
