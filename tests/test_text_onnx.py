@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -266,9 +267,12 @@ def test_a_checkpoint_says_what_reads_its_words(german: Path, tiny_checkpoint: P
     assert np.abs(checkpoint.statistics["text"].location - english.statistics["text"].location).max() > 0.01
 
 
-def test_evaluation_takes_the_encoder_of_training(german: Path, tiny_checkpoint: Path, multilingual: Path) -> None:
+def test_evaluation_takes_the_encoder_of_training(
+    german: Path, tiny_checkpoint: Path, multilingual: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     data = tiny_checkpoint.parent / "data"
-    found = evaluate("mosei", data / "mosei/valid.csv", checkpoint=german, text_encoder=multilingual)
+    call = ["evaluate", "mosei", data / "mosei/valid.csv", "--checkpoint", german, "--text-encoder", multilingual]
+    found = json.loads(run(capfd, "miar", *call, "--json").out)
     assert found["mae"] == pytest.approx(load_checkpoint(german).scores["mosei"]["mae"], abs=1e-4)
     with pytest.raises(ValueError, match="give that one's folder by --text-encoder FOLDER"):
         evaluate("mosei", data / "mosei/valid.csv", checkpoint=german)
@@ -294,6 +298,15 @@ def test_a_run_with_another_encoder_does_not_go_on(german: Path, tiny_checkpoint
     data = tiny_checkpoint.parent / "data"
     with pytest.raises(ValueError, match="another recipe, seed, data or text encoder"):
         train(data, german, config=data / "tiny.toml")
+
+
+def test_the_command_passes_languages_and_encoder_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for options, message in (
+        (["--languages", "german"], "miar: --languages must be ISO 639 codes of two or three lower-case letters"),
+        (["--text-encoder", tmp_path], f"miar: {tmp_path} is no text encoder"),
+    ):
+        said = run(capfd, "miar", "train", "--data", tmp_path, "--out", tmp_path / "out", *options)
+        assert (said.code, said.err.count("\n"), said.err.startswith(message)) == (2, 1, True)
 
 
 @pytest.mark.parametrize(
