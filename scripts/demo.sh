@@ -13,5 +13,7 @@ echo "Dashboard while the clip plays: $url"
 .venv/bin/miar-live --input demo/clip.mp4 --asr sphinx --port "$port"
 echo "Now the same clip as a file, as fast as it goes:"
 .venv/bin/miar analyze demo/clip.mp4 --asr sphinx --out demo/analysis
+echo "What the clip shows, and what was answered:"
+.venv/bin/python scripts/demo_summary.py demo/clip.json demo/analysis/results.jsonl
 echo "Picture:  demo/analysis/timeline.png"
 echo "Summary:  demo/analysis/summary.json"

@@ -7,6 +7,7 @@ anchored on the landmarks FaceMesh finds on it; the voice is flite's. Same versi
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import shutil
 import subprocess
@@ -49,23 +50,25 @@ class Scene:
     loudness: float = 0.1
 
 
+PORTRAIT = "(The portrait smiles, and its warps can only do so much: at rest it still looks happy.)"
+
 SCENES: tuple[Scene, ...] = (
-    Scene("neutral, silent", 2.0),
+    Scene("at rest, silent", 2.0),
     Scene(
         "happy", 5.0, "What a wonderful day. I am so happy to see you, I love it here.",
         HAPPY, pitch=230, pitch_spread=45, stretch=0.95, loudness=0.14,
     ),
-    Scene("neutral, silent", 1.2),
+    Scene("at rest, silent", 1.2),
     Scene(
         "sad", 5.0, "I feel so sad and alone. I miss my old friend.",
         SAD, pitch=140, pitch_spread=6, stretch=1.3, loudness=0.05,
     ),
-    Scene("neutral, silent", 1.2),
+    Scene("at rest, silent", 1.2),
     Scene(
         "angry", 4.0, "Stop it right now. I hate this, it makes me so angry.",
         ANGRY, voice="rms", pitch=150, pitch_spread=35, stretch=0.85, loudness=0.22,
     ),
-    Scene("neutral, a long silence", 4.5),
+    Scene("at rest, a long silence", 4.5),
     Scene("nobody there, voice only", 5.0, "You can not see me now, but you can still hear me.", face=False),
     Scene(
         "surprised", 3.0, "Oh wow. I did not expect that at all.",
@@ -269,7 +272,11 @@ def main() -> None:
     out = parser.parse_args().out
     require_flite()
     print(f"making {out} (about half a minute)", flush=True)
-    print(describe(write_clip(out)))
+    placed = write_clip(out)
+    print(describe(placed))
+    print(PORTRAIT)
+    script = [{"t0": p.t0, "t1": p.t1, "scene": p.scene.name, "said": p.scene.text} for p in placed]
+    out.with_suffix(".json").write_text(json.dumps(script, indent=1) + "\n")
 
 
 if __name__ == "__main__":
