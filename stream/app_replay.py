@@ -16,7 +16,6 @@ from stream.recording_format import Manifest, RecordingError
 from stream.replay import Recording, Replay
 from stream.report import FILES, Report, SourceInfo, check_writable
 from stream.scoring import Scorer, load_scorer
-from stream.session import Session
 
 
 def run_replay(folder: Path, options: ReplayOptions) -> None:
@@ -35,10 +34,9 @@ def run_replay(folder: Path, options: ReplayOptions) -> None:
     with contextlib.ExitStack() as held:
         scorer = _scorer(recording.manifest, folder, options)
         held.callback(scorer.engine.close)
-        config = recording.manifest.config
-        words = "text" in config.listening_to
+        words = "text" in recording.manifest.config.listening_to
         encoder = open_encoder(options.text_encoder, scorer.checkpoint.extractors) if words else None
-        replay = Replay(recording, Session(scorer, encoder, config))
+        replay = Replay(recording, scorer, encoder)
         began = time.monotonic()
         _play(replay, recording, options.out)
         took = time.monotonic() - began

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from miar_rt.features.text import Encoder
+from miar_rt.signals import WordsUpdate
 from stream.events import Outgoing, Result
 from stream.recording_format import EVENTS, End, Entry, Instant, Lost, Rate, from_batch, read_manifest, time_of
+from stream.scoring import Scorer
 from stream.session import Session
 
 PARITY = 1e-4
 """Two engines may differ so much in any number of a result; the same engine does not differ at all."""
+
+AHEAD = 400
+"""Entries, two or three seconds of them, whose words are embedded while those before them are scored."""
 
 _DAMAGE = (OSError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What rows that were not written so can lead to; pyarrow's own errors are among them."""
@@ -58,7 +66,7 @@ class Recording:
                 for batch in batches:
                     yield from map(self._count, from_batch(batch))
         except _DAMAGE as error:
-            self.spoilt(error)
+            self.spoilt(error, self.seconds)
         else:
             self._require_end()
 
@@ -68,9 +76,9 @@ class Recording:
             pass
         return End(self.seconds, self.results, self.rows_lost)
 
-    def spoilt(self, why: object) -> None:
-        """Take note that nothing can be read from here on."""
-        self.damage = f"{self.folder} is damaged from {self.seconds:.1f} s on: {why}"
+    def spoilt(self, why: object, t: float) -> None:
+        """Take note that it cannot be used from ``t`` on."""
+        self.damage = f"{self.folder} is damaged from {t:.1f} s on: {' '.join(str(why).split())}"
 
     def _count(self, entry: Entry) -> Entry:
         self.seconds = max(self.seconds, time_of(entry) or 0.0)
@@ -85,18 +93,18 @@ class Recording:
                 f"{self.folder} breaks off at {self.seconds:.1f} s: the session that wrote it did not end it"
             )
         elif end.results != self.results:
-            self.spoilt(f"{end.results - self.results} results are missing")
+            self.spoilt(f"{end.results - self.results} results are missing", self.seconds)
 
 
 class Replay:
-    """Drives a session with the rows of a recording.
+    """A fresh session that is told what a recording holds.
 
     Parameters
     ----------
     recording
         What to replay.
-    session
-        Fresh, with the recording's configuration.
+    scorer, encoder
+        Checkpoint, engine and text encoder; no encoder is needed where no words were recorded.
 
     Attributes
     ----------
@@ -104,20 +112,37 @@ class Replay:
         How what the session answers compares with what was recorded.
     """
 
-    def __init__(self, recording: Recording, session: Session) -> None:
+    def __init__(self, recording: Recording, scorer: Scorer, encoder: Encoder | None) -> None:
         self._recording = recording
-        self._session = session
+        config = recording.manifest.config
+        self._session = Session(scorer, encoder, config)
+        # told of nothing but words, it fills the encoder's cache
+        self._ahead = Session(Scorer(scorer.checkpoint, scorer.engine), encoder, config)
+        self._seconds = 0.0
         self.comparison = Comparison()
 
     def run(self) -> Iterator[Outgoing]:
         """Everything the session says, up to the first damage of the recording."""
-        for entry in self._recording.entries():
+        for entry in self._entries():
             try:
                 events = self._take(entry)
             except _DAMAGE as error:
-                self._recording.spoilt(error)
+                self._recording.spoilt(error, self._seconds)
                 return
             yield from events
+            self._seconds = max(self._seconds, time_of(entry) or 0.0)
+
+    def _entries(self) -> Iterator[Entry]:
+        """All entries, each when its words are embedded; a thread does that ahead, and changes no result."""
+        waiting: deque[tuple[Entry, Future[None] | None]] = deque()
+        with ThreadPoolExecutor(1, "ahead") as thread:
+            for entry in self._recording.entries():
+                prepared = thread.submit(self._ahead.push, entry) if isinstance(entry, WordsUpdate) else None
+                waiting.append((entry, prepared))
+                if len(waiting) > AHEAD:
+                    yield _ready(*waiting.popleft())
+            for one in waiting:
+                yield _ready(*one)
 
     def _take(self, entry: Entry) -> list[Outgoing]:
         if isinstance(entry, Instant):
@@ -131,6 +156,13 @@ class Replay:
         elif not isinstance(entry, Lost):
             self._session.push(entry)
         return []
+
+
+def _ready(entry: Entry, prepared: Future[None] | None) -> Entry:
+    if prepared is not None:
+        # what it cannot take the session itself is about to refuse
+        prepared.exception()
+    return entry
 
 
 class Comparison:
@@ -160,6 +192,9 @@ class Comparison:
         self.compared += 1
         expected = _timeless(result)
         found = self._waiting.pop(result.seq, None)
+        if found == expected:
+            self.identical += 1
+            return
         differences = list(_differences(msgspec.to_builtins(expected), msgspec.to_builtins(found), ""))
         self.identical += not differences
         for path, difference in differences:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from random_checkpoint import random_checkpoint
@@ -11,6 +12,9 @@ from random_checkpoint import random_checkpoint
 from miar_rt.checkpoint import save_checkpoint
 from miar_rt.engines.onnx_engine import OnnxEngine
 from stream.scoring import Scorer
+
+if TYPE_CHECKING:
+    from session_records import Recorded
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -44,3 +48,13 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield train_tiny(write_data(folder / "data"), folder / "checkpoint")
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """Six seconds of a session that was told everything there is."""
+    from session_records import Recorded, bits, record
+
+    folder = tmp_path_factory.mktemp("recorded") / "session"
+    put = record(folder, Scorer(random_checkpoint(), OnnxEngine(random_checkpoint())))
+    return Recorded(folder, [bits(entry) for entry in put])

@@ -1,0 +1,84 @@
+"""Recording and replay: megabytes a minute, whether a replay says the same, and how fast it is.
+
+Example
+-------
+    python scripts/bench_replay.py talk.mp4 --seconds 300 --publish
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+import time
+from pathlib import Path
+
+from bench_report import publish, section, table
+from live_probe import Run
+
+from miar_rt.features.text_onnx import open_encoder
+from stream.recording_format import EVENTS
+from stream.replay import Recording, Replay
+from stream.scoring import load_scorer
+
+
+def replayed(folder: Path, checkpoint: Path | None, engine: str) -> tuple[Replay, float, float]:
+    """The finished replay, and the wall and processor seconds it took, start-up apart."""
+    recording = Recording(folder)
+    with contextlib.ExitStack() as held:
+        scorer, _ = load_scorer(checkpoint, engine)
+        held.callback(scorer.engine.close)
+        replay = Replay(recording, scorer, open_encoder(None, scorer.checkpoint.extractors))
+        wall, cpu = time.perf_counter(), time.process_time()
+        for _ in replay.run():
+            pass
+        return replay, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> str:
+    """Record, replay with each engine, and the section's body."""
+    run = Run(arguments.file, arguments.seconds, checkpoint=arguments.checkpoint, more=("--record", str(folder)))
+    if run.returncode:
+        raise SystemExit(run.complaint)
+    end = Recording(folder).read_through()
+    rate = (folder / EVENTS).stat().st_size / 1e6 * 60.0 / end.seconds
+    rows = []
+    for engine in arguments.engines.split(","):
+        replay, wall, cpu = replayed(folder, arguments.checkpoint, engine)
+        comparison = replay.comparison
+        same = f"{comparison.identical} of {comparison.compared}"
+        rows.append([engine, same, comparison.greatest, end.seconds / wall, end.seconds / cpu])
+    header = [
+        "engine",
+        "results identical",
+        "greatest difference",
+        "times real time",
+        "times real time by CPU time",
+    ]
+    return (
+        f"{end.seconds:.0f} s of a looped file, {end.results} results, recorded with the engine onnx: "
+        f"{rate:.1f} MB a minute, {end.rows_lost} rows lost.\n\n" + table(header, rows)
+    )
+
+
+def main() -> None:
+    """Measure, print, and publish if asked."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--engines", default="onnx,torch", help="to replay with")
+    parser.add_argument("--checkpoint", type=Path, default=None)
+    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        body = measure(arguments, Path(folder) / "session")
+    text = section(
+        "Recording and replay", f"python scripts/bench_replay.py FILE --seconds {arguments.seconds:g}", body
+    )
+    print(text)
+    if arguments.publish:
+        publish("Recording and replay", text)
+
+
+if __name__ == "__main__":
+    main()

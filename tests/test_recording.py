@@ -1,0 +1,175 @@
+"""Recordings: what goes in comes out bit for bit, whole or up to the damage, and replays say the same."""
+
+from __future__ import annotations
+
+import itertools
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from random_checkpoint import random_checkpoint
+from session_records import Recorded, bits, record
+from test_session import HashedWords, voice
+
+from miar_rt.engines.torch_engine import TorchEngine
+from miar_rt.signals import FeatureFrame
+from stream import recording as recording_module
+from stream.events import Outgoing, Result
+from stream.recording import RecordedSession, Recorder
+from stream.recording_format import EVENTS, MANIFEST, Lost, describe_session
+from stream.replay import Comparison, Recording, Replay
+from stream.scoring import Scorer
+from stream.session import SessionConfig
+
+
+def test_everything_comes_back_bit_for_bit(recorded: Recorded) -> None:
+    recording = Recording(recorded.folder)
+    assert [bits(entry) for entry in recording.entries()] == recorded.bits
+    assert recording.damage is None
+    assert recording.rows_lost == 0
+    kinds = {type(entry).__name__ for entry in Recording(recorded.folder).entries()}
+    assert kinds == {"FeatureFrame", "WordsUpdate", "DeviceStatus", "Rate", "Instant", "Result"}
+
+
+def test_a_replay_says_the_same(tmp_path: Path, random_scorer: Scorer) -> None:
+    heard: list[Outgoing] = []
+    record(tmp_path / "session", random_scorer, heard.append)
+    fresh = Scorer(random_scorer.checkpoint, random_scorer.engine)
+    replay = Replay(Recording(tmp_path / "session"), fresh, HashedWords())
+    assert list(replay.run()) == heard
+    results = [event for event in heard if isinstance(event, Result)]
+    assert len(results) > 40
+    assert len({result.label for result in results}) > 1
+    assert (replay.comparison.compared, replay.comparison.identical) == (len(results), len(results))
+
+
+def test_another_engine_is_within_parity(recorded: Recorded) -> None:
+    replay = Replay(
+        Recording(recorded.folder), Scorer(random_checkpoint(), TorchEngine(random_checkpoint())), HashedWords()
+    )
+    assert len(list(replay.run())) > 40
+    assert replay.comparison.alike
+    assert replay.comparison.compared > 40
+
+
+def a_result(recorded: Recorded) -> Result:
+    return next(e for e in Recording(recorded.folder).entries() if isinstance(e, Result) and e.label and e.seq > 3)
+
+
+def changed(result: Result, by: float) -> Result:
+    assert result.sentiment is not None
+    sentiment = msgspec.structs.replace(result.sentiment, value=result.sentiment.value + by)
+    return msgspec.structs.replace(result, sentiment=sentiment)
+
+
+@pytest.mark.parametrize(
+    ("change", "alike", "line"),
+    [
+        (lambda r: msgspec.structs.replace(r, time=5.0), True, "1 of 1 results identical"),
+        (
+            lambda r: changed(r, 1e-5),
+            True,
+            "0 of 1 results identical; greatest difference 1.0e-05 in sentiment.value",
+        ),
+        (
+            lambda r: changed(r, -0.5),
+            False,
+            "0 of 1 results identical; greatest difference 5.0e-01 in sentiment.value",
+        ),
+        (
+            lambda r: msgspec.structs.replace(r, label="joy"),
+            False,
+            "0 of 1 results identical; others differ in more",
+        ),
+        (lambda r: msgspec.structs.replace(r, seq=r.seq + 1), False, "first in everything of result"),
+    ],
+)
+def test_what_differs_is_told(
+    recorded: Recorded, change: Callable[[Result], Result], alike: bool, line: str
+) -> None:
+    result = a_result(recorded)
+    comparison = Comparison()
+    comparison.replayed(iter([result]))
+    comparison.recorded(change(result))
+    assert comparison.alike == alike
+    assert line in str(comparison)
+
+
+def cuts(size: int) -> Iterator[int]:
+    """The ends, the middle of the schema, and places drawn at random."""
+    return itertools.chain([0, 1, 7, 100, size - 1, size - 9], np.random.default_rng(1).integers(1, size, 40))
+
+
+def test_a_recording_cut_anywhere_is_read_up_to_the_cut(recorded: Recorded, tmp_path: Path) -> None:
+    folder = recorded.copy(tmp_path / "cut")
+    whole = (folder / EVENTS).read_bytes()
+    lengths = []
+    for size in cuts(len(whole)):
+        (folder / EVENTS).write_bytes(whole[:size])
+        recording = Recording(folder)
+        found = [bits(entry) for entry in recording.entries()]
+        assert found == recorded.bits[: len(found)]
+        if len(found) < len(recorded.bits):
+            assert recording.damage is not None
+            assert f"from {recording.seconds:.1f} s on" in recording.damage
+        lengths.append(len(found))
+    assert max(lengths) > min(lengths) == 0
+
+
+def test_flipped_bits_never_crash_a_replay(recorded: Recorded, tmp_path: Path) -> None:
+    folder = recorded.copy(tmp_path / "flipped")
+    whole = (folder / EVENTS).read_bytes()
+    generator = np.random.default_rng(2)
+    for _ in range(40):
+        spoilt = bytearray(whole)
+        for place in generator.integers(0, len(whole), 3):
+            spoilt[place] ^= 1 << int(generator.integers(8))
+        (folder / EVENTS).write_bytes(spoilt)
+        for _ in Recording(folder).entries():
+            pass
+
+
+def test_what_a_session_refuses_ends_a_replay(tmp_path: Path, random_scorer: Scorer) -> None:
+    config = SessionConfig()
+    with Recorder(tmp_path / "odd", describe_session(random_scorer, config, None, None)) as recorder:
+        session = RecordedSession(recorder, random_scorer, None, config)
+        session.push(voice(0.5, 0.9))
+        session.advance(0.6)
+        recorder.put(FeatureFrame("voice", float("nan"), np.zeros(1, np.float32)))
+        session.advance(5.0)
+    recording = Recording(tmp_path / "odd")
+    assert len(list(Replay(recording, random_scorer, None).run())) == 1
+    assert recording.damage is not None
+    assert "is damaged from 0.6 s on: a voice frame at nan s" in recording.damage
+
+
+def test_only_the_owner_can_read_a_recording(recorded: Recorded) -> None:
+    assert stat.S_IMODE(recorded.folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in recorded.folder.iterdir()} == {0o600}
+    assert {path.name for path in recorded.folder.iterdir()} == {EVENTS, MANIFEST}
+
+
+def test_no_row_holds_sound_pictures_or_embeddings(recorded: Recorded) -> None:
+    frames = [entry for entry in Recording(recorded.folder).entries() if isinstance(entry, FeatureFrame)]
+    assert {(frame.kind, len(frame.values)) for frame in frames} == {("acoustic", 25), ("voice", 1), ("face", 687)}
+
+
+def test_rows_that_could_not_be_written_in_time_are_told(
+    tmp_path: Path, random_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording_module, "WAITING_ROWS", 10)
+    recorder = Recorder(tmp_path / "slow", describe_session(random_scorer, SessionConfig(), None, None))
+    for step in range(25):
+        recorder.put(voice(step / 31, 0.9))
+    with recorder:
+        pass
+    recording = Recording(tmp_path / "slow")
+    entries = list(recording.entries())
+    assert entries[0] == Lost(15)
+    assert [entry.t for entry in entries[1:]] == [step / 31 for step in range(15, 25)]  # type: ignore[union-attr]
+    assert recording.rows_lost == 15
+    assert recording.manifest.end is not None
+    assert recording.manifest.end.rows_lost == 15

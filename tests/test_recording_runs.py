@@ -1,0 +1,214 @@
+"""The commands that record, replay, list and delete sessions: whole runs, kills, full disks, wrong folders."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+from cli_runs import Outcome, run, start
+from live_parts import Words
+from media_makers import quadrants, tone, write_video
+from session_records import Recorded
+
+from miar_rt.features.text import TextEncoder, TextEncoderUnavailable
+from miar_rt.signals import Word, WordsUpdate
+from stream.recording_format import EVENTS, MANIFEST, read_manifest
+from stream.replay import Recording
+from stream.report import FILES
+
+LONG = 60.0
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    astronaut = pytest.importorskip("skimage.data", reason="scikit-image is not installed").astronaut()
+    pictures = [astronaut] * 12 + [quadrants(512, 512)] * 3
+    return write_video(tmp_path_factory.mktemp("clip") / "clip.mkv", pictures, fps=15, sound=tone(1.0, 16_000))
+
+
+@pytest.fixture
+def quiet(random_checkpoint_folder: Path) -> list[str]:
+    return ["--checkpoint", str(random_checkpoint_folder), "--asr", "off", "--no-server"]
+
+
+def replay(capfd: pytest.CaptureFixture[str], folder: Path, checkpoint: Path, *more: object) -> Outcome:
+    return run(capfd, "miar", "replay", folder, "--checkpoint", checkpoint, *more)
+
+
+def test_a_live_run_is_replayed_and_reported(
+    clip: Path,
+    tmp_path: Path,
+    random_checkpoint_folder: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try:
+        TextEncoder()
+    except TextEncoderUnavailable as error:
+        pytest.skip(str(error))
+    last = WordsUpdate(0.9, "sphinx", (Word(0.1, 0.3, "good"), Word(0.3, 0.6, "bye")), speech_final=True)
+    monkeypatch.setattr("stream.app.choose_recogniser", lambda *_: (Words(updates=(last,)), "words by nobody"))
+    folder, checkpoint = tmp_path / "session", random_checkpoint_folder
+    call = ["--record", folder, "--purpose", "to see", "--json", "--no-server", "--checkpoint", checkpoint]
+    live = run(capfd, "miar-live", "--input", clip, *call)
+    assert live.code == 0
+    assert len([line for line in live.err.splitlines() if "the transcript" in line and str(folder) in line]) == 1
+    shown = [line for line in map(json.loads, live.out.splitlines()) if line["type"] == "result"]
+    manifest = read_manifest(folder)
+    assert (manifest.purpose, manifest.asr, manifest.engine) == ("to see", "sphinx", "onnx")
+    assert manifest.end is not None
+    assert manifest.end.results == len(shown)
+
+    outs = [tmp_path / name for name in ("first", "second")]
+    for out in outs:
+        again = replay(capfd, folder, checkpoint, "--out", out)
+        assert again.code == 0
+        assert f"{len(shown)} of {len(shown)} results identical" in again.err
+    assert [(outs[0] / name).read_bytes() for name in FILES] == [(outs[1] / name).read_bytes() for name in FILES]
+    replayed = [json.loads(line) for line in (outs[0] / "results.jsonl").read_text().splitlines()]
+    assert replayed == [{**result, "time": None, "latency_ms": None} for result in shown]
+    assert json.loads((outs[0] / "summary.json").read_text())["transcript"]["text"] == "good bye"
+
+
+def begin(clip: Path, folder: Path, quiet: list[str]) -> tuple[subprocess.Popen[str], float]:
+    """A live run with a recording, once that holds something; and the media time reached."""
+    process = start("miar-live", "--input", clip, "--loop", "--json", "--record", folder, *quiet)
+    assert process.stdout is not None
+    for line in process.stdout:
+        reached = json.loads(line)["media_time"]
+        if reached > 2.0 and (folder / EVENTS).stat().st_size > 10_000:
+            return process, reached
+    pytest.fail(str(process.communicate()))
+
+
+def test_a_killed_session_has_lost_a_second_at_most(
+    clip: Path, tmp_path: Path, quiet: list[str], random_checkpoint_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process, last = begin(clip, tmp_path / "session", quiet)
+    process.kill()
+    process.communicate(timeout=LONG)
+    again = replay(capfd, tmp_path / "session", random_checkpoint_folder)
+    assert again.code == 0
+    recording = Recording(tmp_path / "session")
+    assert recording.read_through().seconds > last - 1.0
+    (warning,) = [line for line in again.err.splitlines() if line.startswith("warning")]
+    assert f"breaks off at {recording.seconds:.1f} s" in warning
+    assert f"{recording.results} of {recording.results} results identical" in again.err
+
+
+def test_a_full_disk_ends_the_recording_and_nothing_else(
+    clip: Path, tmp_path: Path, quiet: list[str], random_checkpoint_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process, _ = begin(clip, tmp_path / "session", quiet)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    size = (tmp_path / "session" / EVENTS).stat().st_size + 1000
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+    while "ended after" not in (line := process.stderr.readline()):
+        assert line
+    assert line.startswith(f"recording into {tmp_path / 'session'} ended after")
+    assert "File too large" in line
+    after = json.loads(process.stdout.readline())["media_time"]
+    while json.loads(process.stdout.readline())["media_time"] < after + 1.0:
+        pass
+    process.send_signal(signal.SIGINT)
+    assert "Traceback" not in process.communicate(timeout=LONG)[1]
+    assert process.returncode == 0
+    again = replay(capfd, tmp_path / "session", random_checkpoint_folder)
+    assert again.code == 0
+    assert len([line for line in again.err.splitlines() if line.startswith("warning")]) == 1
+
+
+def assert_refused(said: Outcome, *parts: object) -> None:
+    assert (said.code, said.out) == (2, "")
+    (line,) = said.err.splitlines()
+    assert [part for part in parts if str(part) not in line] == []
+
+
+def test_folders_that_cannot_be_recorded_into(
+    recorded: Recorded,
+    clip: Path,
+    tmp_path: Path,
+    quiet: list[str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    kept = {path: path.read_bytes() for path in recorded.folder.iterdir()}
+    for folder, why in [
+        (recorded.folder, "it holds a recording"),
+        (tmp_path / "full", "it is not empty"),
+        (tmp_path / "file", "File exists"),
+        (tmp_path / "file" / "below", "Not a directory"),
+        (Path("/proc/recording"), "give a new folder"),
+    ]:
+        said = run(capfd, "miar-live", "--input", clip, "--record", folder, *quiet)
+        assert_refused(said, f"cannot record into {folder}: {why}" if "give" not in why else why)
+    assert {path: path.read_bytes() for path in recorded.folder.iterdir()} == kept
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "notes.txt"]
+    assert_refused(run(capfd, "miar-live", "--input", clip, "--purpose", "x", *quiet), "--purpose needs --record")
+
+
+def test_folders_that_cannot_be_replayed(
+    recorded: Recorded,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    random_checkpoint_folder: Path,
+) -> None:
+    folder = recorded.copy(tmp_path / "session")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for content, why in [
+        ('{"format": "other"}', "is no recording"),
+        ("[" * 10_000, "is no recording"),
+        (json.dumps({**manifest, "version": 2}), "is of format 2, this program reads format 1"),
+        (json.dumps({**manifest, "config": {"rate": 1000}}), "is damaged: rate must be 1 to 60"),
+    ]:
+        (folder / MANIFEST).write_text(content)
+        assert_refused(replay(capfd, folder, random_checkpoint_folder), folder, why)
+    (folder / MANIFEST).unlink()
+    for nothing in (folder, tmp_path / "nowhere", tmp_path / "session" / EVENTS):
+        assert_refused(replay(capfd, nothing, random_checkpoint_folder), f"{nothing} is no recording")
+
+
+def test_another_checkpoint_is_refused_unless_it_is_named(
+    recorded: Recorded, capfd: pytest.CaptureFixture[str], random_checkpoint_folder: Path
+) -> None:
+    said = run(capfd, "miar", "replay", recorded.folder)
+    assert_refused(said, "was recorded with checkpoint random-1", "give it by --checkpoint")
+    assert_refused(run(capfd, "miar", "replay", recorded.folder, "--engine", "abacus"), "unknown engine 'abacus'")
+    named = replay(capfd, recorded.folder, random_checkpoint_folder)
+    (warning,) = [line for line in named.err.splitlines() if line.startswith("warning")]
+    assert "was recorded with checkpoint random-1" in warning
+
+
+def test_recordings_are_listed_and_deleted(
+    recorded: Recorded, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = recorded.copy(tmp_path / "deep" / "session")
+    cut = recorded.copy(tmp_path / "cut")
+    manifest = msgspec.structs.replace(read_manifest(cut), end=None)
+    (cut / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    listed = run(capfd, "miar", "sessions", "list", tmp_path)
+    assert listed.code == 0
+    first, second = listed.out.splitlines()
+    for line, name in ((first, "cut"), (second, "deep/session")):
+        assert line.startswith(f"{name}  {manifest.created}  6.0 s  ")
+        assert "MB  a test" in line
+    assert "cut short" in first
+    assert "cut short" not in second
+
+    (cut / "notes.txt").write_text("mine")
+    for one in (folder, cut):
+        assert run(capfd, "miar", "sessions", "delete", one).code == 0
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["cut", "deep", "notes.txt"]
+    assert (cut / "notes.txt").read_text() == "mine"
+    for none in (cut, tmp_path, tmp_path / "nowhere"):
+        assert_refused(run(capfd, "miar", "sessions", "delete", none), f"{none} is no recording")
+    assert run(capfd, "miar", "sessions", "list", tmp_path).out == f"no recordings below {tmp_path}\n"
+    assert_refused(run(capfd, "miar", "sessions", "list", tmp_path / "nowhere"), "is no folder")
