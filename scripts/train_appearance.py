@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from miar_rt.features.appearance import GRAPH
-from miar_rt.training.appearance import AppearanceRun, Faces, crops_of, write_graph
+from miar_rt.training.appearance import AppearanceRun, Faces, write_graph
 from miar_rt.training.cache import FeatureCache
 from miar_rt.training.corpora import read_fer2013
-from miar_rt.training.extract import extract_stills
+from miar_rt.training.extract import crops_of, extract_stills
 
 
 def faces(path: Path) -> tuple[Faces, int]:

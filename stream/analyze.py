@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import TracebackType
 
+from miar_rt.features.appearance import Appearance
 from stream.asr import Recogniser
 from stream.events import Outgoing
 from stream.extraction import Extraction
@@ -21,11 +22,15 @@ class Analyzer:
         Fresh; its clock is media time.
     recogniser
         Closed by the caller; ``None`` for no words.
+    appearance
+        As ``FaceExtractor`` takes it.
     """
 
-    def __init__(self, session: Session, recogniser: Recogniser | None) -> None:
+    def __init__(
+        self, session: Session, recogniser: Recogniser | None, appearance: Appearance | None = None
+    ) -> None:
         self._session = session
-        self._extraction = Extraction(recogniser)
+        self._extraction = Extraction(recogniser, appearance)
 
     def __enter__(self) -> Analyzer:
         return self

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from miar_rt.checkpoint import Checkpoint, CheckpointError
 from miar_rt.engines import EngineUnavailable
+from miar_rt.features.appearance import Appearance, AppearanceUnavailable
 from miar_rt.features.text import Encoder, TextEncoderUnavailable
 from miar_rt.features.text_onnx import open_encoder
 from miar_rt.signals import Modality
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 Some = TypeVar("Some", bound=Source)
 
 WRONG_INPUT = (
+    AppearanceUnavailable,
     CheckpointError,
     EngineUnavailable,
     RecogniserUnavailable,
@@ -82,6 +84,7 @@ def run_live(options: LiveOptions) -> None:
         scorer, why = load_scorer(options.checkpoint, options.engine)
         held.callback(scorer.engine.close)
         lines.append(why)
+        appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
         profile = know(scorer, options.profile, lines)
         requests = Requests()
         server = _serve(options, scorer, devices.named, requests, held)
@@ -107,6 +110,7 @@ def run_live(options: LiveOptions) -> None:
             audio=devices.audio,
             clock=clock,
             listener=_everyone(server, view, recorder, tally),
+            appearance=appearance,
         )
         requests.live = live
         _run(live, view, options.seconds)
@@ -347,6 +351,7 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
         scorer, why = load_scorer(options.checkpoint, options.engine)
         held.callback(scorer.engine.close)
         lines.append(why)
+        appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
         profile = know(scorer, options.profile, lines)
         recogniser, encoder = (
             _words(options, scorer.checkpoint, None, held, lines) if media.has_audio else (None, None)
@@ -356,7 +361,8 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
         for line in lines:
             say(line)
         held.enter_context(under_way())
-        results = _analyze(media, out, Analyzer(Session(scorer, encoder, config), recogniser))
+        analyzer = Analyzer(Session(scorer, encoder, config), recogniser, appearance)
+        results = _analyze(media, out, analyzer)
     if media.damage:
         say(f"warning: {media.damage}")
     say(f"{results} result{'' if results == 1 else 's'} in {out}: {', '.join(FILES)}")

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from miar_rt.features.acoustic import LOOKAHEAD_SECONDS
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.face import FaceExtractor
 from miar_rt.signals import FeatureFrame
 from stream.asr import Recogniser
@@ -59,12 +60,14 @@ class Extraction:
     ----------
     recogniser
         Closed by the caller; ``None`` for no words.
+    appearance
+        As ``FaceExtractor`` takes it.
     """
 
-    def __init__(self, recogniser: Recogniser | None) -> None:
+    def __init__(self, recogniser: Recogniser | None, appearance: Appearance | None = None) -> None:
         self._recogniser = recogniser
         self._hearing = Hearing()
-        self._face = FaceExtractor()
+        self._face = FaceExtractor(appearance=appearance)
         self._eye, self._ear, self._scribe = (ThreadPoolExecutor(1, name) for name in ("eye", "ear", "scribe"))
         self._acoustic: deque[FeatureFrame] = deque()
         self._settled = 0

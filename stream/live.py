@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.face import FaceExtractor
 from miar_rt.signals import Modality, WordsUpdate
 from stream.asr import Recogniser
@@ -69,6 +70,8 @@ class Live:
         The capture clock that the sources stamp with.
     listener
         Called with everything the session says, from the scoring thread: it must not wait.
+    appearance
+        As ``FaceExtractor`` takes it.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Live:
         audio: Slot[AudioSource] | None,
         clock: CaptureClock,
         listener: Listener,
+        appearance: Appearance | None = None,
     ) -> None:
         self._session = session
         self._recogniser = None if recogniser is None else Follower(recogniser, clock.now)
@@ -87,6 +91,7 @@ class Live:
         self._audio = audio
         self._clock = clock
         self._listener = listener
+        self._appearance = appearance
         self._inbox: Mailbox[Signal] = Mailbox(INBOX_ITEMS)
         self._speech: Mailbox[Heard] = Mailbox(SPEECH_CHUNKS)
         self._notices: Mailbox[Status] = Mailbox(64)
@@ -209,7 +214,7 @@ class Live:
         """Pictures into face frames."""
         if self._video is None:
             return
-        with self._video.hold() as source, FaceExtractor() as face:
+        with self._video.hold() as source, FaceExtractor(appearance=self._appearance) as face:
             self._block("vision", None, source.name)
             while not worker.stopping:
                 frame = source.read_latest(PICTURE_MAX_AGE, WAIT_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from miar_rt.features.acoustic import AcousticExtractor
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.face import FaceExtractor
 from miar_rt.features.voice_activity import SpeechGate, VoiceActivity
 from miar_rt.signals import FeatureFrame, WordsUpdate
@@ -69,8 +70,9 @@ def _spliced(expected: float | None, t: float) -> bool:
 class Senses:
     """Eyes and ears in the caller's own thread; either is opened when the first signal for it comes."""
 
-    def __init__(self, recogniser: Recogniser | None = None) -> None:
+    def __init__(self, recogniser: Recogniser | None = None, appearance: Appearance | None = None) -> None:
         self._recogniser = recogniser
+        self._appearance = appearance
         self._hearing: Hearing | None = None
         self._face: FaceExtractor | None = None
 
@@ -86,7 +88,7 @@ class Senses:
     def see(self, frame: VideoFrame) -> FeatureFrame:
         """The face of one picture."""
         if self._face is None:
-            self._face = FaceExtractor()
+            self._face = FaceExtractor(appearance=self._appearance)
         return self._face.extract(frame.t, frame.image)
 
     def poll(self) -> list[FeatureFrame]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.smoothing import ExponentialSmoother, LabelHysteresis
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.text import Encoder
 from miar_rt.features.text_onnx import open_encoder
 from miar_rt.signals import MODALITIES, FeatureFrame, Modality, WordsUpdate
@@ -152,7 +153,8 @@ class Session:
 
         Raises
         ------
-        CheckpointError, EngineUnavailable, RecogniserUnavailable, TextEncoderUnavailable, ValueError
+        CheckpointError, EngineUnavailable, AppearanceUnavailable, RecogniserUnavailable, TextEncoderUnavailable,
+        ValueError
             One line: what cannot be had, and what would be right.
         """
         scorer, _ = load_scorer(checkpoint, engine)
@@ -161,8 +163,9 @@ class Session:
         for line in lines:
             log.info(line)
         encoder = open_encoder(text_encoder, scorer.checkpoint.extractors)
+        appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
         recogniser, _ = choose_recogniser(asr, language)
-        return cls(scorer, encoder, config, Senses(recogniser))
+        return cls(scorer, encoder, config, Senses(recogniser, appearance))
 
     def push_audio(self, t: float, samples: NDArray[np.int16]) -> None:
         """Take sound, int16 ``[n]`` mono at 16 kHz, whose first sample was captured at ``t`` seconds.

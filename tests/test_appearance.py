@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from miar_rt.features.appearance import Appearance
+from miar_rt.features.appearance import Appearance, AppearanceUnavailable
+from miar_rt.features.face import FaceExtractor
 from miar_rt.features.face_crop import EYE_DISTANCE, EYE_HEIGHT, SIDE, crop_transform, face_crop
 from miar_rt.features.face_geometry import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, neutral_face
+from miar_rt.input_spec import SPEC
+from miar_rt.training import batches
 from miar_rt.training.appearance import AppearanceNet, AppearanceRun, Faces, disturbed, write_graph
 
 
@@ -116,3 +119,51 @@ def test_the_graph_computes_what_the_network_does(tmp_path: Path) -> None:
     image, landmarks = picture(), face_at((240.0, 200.0), 60.0)
     alone = appearance.embed(image, landmarks)
     assert alone == pytest.approx(appearance.embed_crops(face_crop(image, landmarks)[None])[0], abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("graph") / "appearance.onnx"
+    write_graph(AppearanceNet().eval(), path)
+    return path
+
+
+def test_a_checkpoint_gets_the_network_it_was_trained_with(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miar_rt.features.appearance.GRAPH", graph)
+    assert Appearance.wanted_by({"vision": "FaceMesh"}) is None
+    name = Appearance(graph).name
+    found = Appearance.wanted_by({"appearance": name})
+    assert found is not None
+    assert found.name == name
+    with pytest.raises(AppearanceUnavailable, match="was trained with appearance 0123"):
+        Appearance.wanted_by({"appearance": "appearance 0123"})
+
+
+def test_the_slots_are_filled_where_the_network_is_given(graph: Path) -> None:
+    from skimage import data
+
+    image, appearance = data.astronaut(), Appearance(graph)
+    slots = SPEC.vision_groups["appearance"]
+    with FaceExtractor(static=True, appearance=appearance) as face:
+        frame = face.extract_still(image)
+        assert face.landmarks is not None
+        assert np.array_equal(frame.values[slots], appearance.embed(image, face.landmarks))
+        assert not face.extract_still(np.zeros_like(image)).valid
+    with FaceExtractor(static=True) as face:
+        plain = face.extract_still(image)
+    assert np.isnan(plain.values[slots]).all()
+    assert np.array_equal(plain.values[: slots.start], frame.values[: slots.start])
+
+
+def test_training_sees_an_appearance_of_the_same_face_and_side() -> None:
+    stills = np.zeros((3, SPEC.widths["vision"]), np.float32)
+    stills[:, 0] = [10.0, 20.0, 30.0]
+    slots = SPEC.vision_groups["appearance"]
+    looks = np.arange(4 * 2 * 3 * 64, dtype=np.float32).reshape(4, 2, 3, 64)
+    faces = batches.Faces(stills, stills + 1.0, np.array([0, 1, 2]), looks)
+    side, which = np.array([0, 1, 1]), np.array([2, 0, 1])
+    rows = faces._rows(side, which, np.random.default_rng(0))
+    for row, s, i in zip(rows, side, which, strict=True):
+        assert row[0] == stills[i, 0] + s
+        assert any(np.array_equal(row[slots], looks[draw, s, i]) for draw in range(4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +17,47 @@ GRAPH = Path(__file__).with_name("appearance.onnx")
 """Trained by ``scripts/train_appearance.py`` on FER2013's training part."""
 
 
-class Appearance:
-    """The network of ``miar_rt.training.appearance`` by onnxruntime, on one thread."""
+class AppearanceUnavailable(RuntimeError):  # noqa: N818 - what is the matter, in one word
+    """The checkpoint was trained with another appearance network than the one that ships."""
 
-    def __init__(self, graph: Path = GRAPH) -> None:
+
+class Appearance:
+    """The network of ``miar_rt.training.appearance`` by onnxruntime, on one thread.
+
+    Attributes
+    ----------
+    name
+        For checkpoints, to tell which network they were trained with.
+    """
+
+    def __init__(self, graph: Path | None = None) -> None:
         import onnxruntime
+
+        graph = graph or GRAPH
+        self.name = f"appearance {hashlib.sha256(graph.read_bytes()).hexdigest()[:12]}"
 
         self._session = onnxruntime.InferenceSession(
             str(graph), frugal_options(), providers=["CPUExecutionProvider"]
         )
+
+    @classmethod
+    def wanted_by(cls, extractors: Mapping[str, str]) -> Appearance | None:
+        """The network that a checkpoint with these ``extractors`` was trained with; ``None`` if with none.
+
+        Raises
+        ------
+        AppearanceUnavailable
+            When it was another than the one that ships.
+        """
+        wanted = extractors.get("appearance")
+        if wanted is None:
+            return None
+        appearance = cls()
+        if appearance.name != wanted:
+            raise AppearanceUnavailable(
+                f"the checkpoint was trained with {wanted} and this version has {appearance.name}: train it again"
+            )
+        return appearance
 
     def embed(self, image: Image, landmarks: Array) -> Array:
         """Embedding float32 ``[64]`` of the face with ``landmarks`` ``[478, 3]`` in ``image``, uint8 RGB."""

@@ -1,4 +1,4 @@
-"""Face features of pictures: aligned mesh, head pose and action-unit-like measures. Pictures stop here."""
+"""Face features of pictures: aligned mesh, head pose, action-unit-like measures, appearance. Pictures stop here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from types import TracebackType
 
 import numpy as np
 
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.face_geometry import align, head_angles
 from miar_rt.features.face_tracker import FaceOfStill, Image, PrimaryFace
 from miar_rt.features.face_units import action_units
@@ -22,9 +23,12 @@ class FaceExtractor:
     ----------
     static
         For unrelated pictures: look for faces anew in each instead of following one.
+    appearance
+        Fills the appearance slots; without it they are NaN.
     """
 
-    def __init__(self, *, static: bool = False) -> None:
+    def __init__(self, *, static: bool = False, appearance: Appearance | None = None) -> None:
+        self._appearance = appearance
         self._finder = FaceOfStill() if static else PrimaryFace()
         self._landmarks: Array | None = None
 
@@ -57,7 +61,10 @@ class FaceExtractor:
         """
         image = _checked(image)
         self._landmarks = self._finder.find(t, image)
-        return _frame(t, self._landmarks, image)
+        frame = _frame(t, self._landmarks, image)
+        if self._appearance is not None and self._landmarks is not None:
+            frame.values[SPEC.vision_groups["appearance"]] = self._appearance.embed(image, self._landmarks)
+        return frame
 
     def extract_still(self, image: Image) -> FeatureFrame:
         """Features of a still, however small or tightly cut; its time is 0. For ``static`` extractors."""
@@ -67,7 +74,7 @@ class FaceExtractor:
 def face_values(landmarks: Array, width: int, height: int) -> Array:
     """The face channels of ``InputSpec``, float32 ``[n]``, from landmarks ``[478, 3]`` in pixels of their picture.
 
-    The face's centre counts from the middle of the picture. Appearance slots are NaN: nothing fills them yet.
+    The face's centre counts from the middle of the picture. Appearance slots are NaN: landmarks do not tell.
     """
     mesh, rotation, scale, centre = align(landmarks)
     place = (centre[:2] - (width / 2, height / 2)) / height

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from miar_rt.checkpoint import write_whole
 from miar_rt.engines.weightless import export_graph, self_contained
-from miar_rt.features.face_crop import SIDE, face_crop
+from miar_rt.features.face_crop import SIDE
 from miar_rt.input_spec import APPEARANCE_SLOTS
 from miar_rt.signals import EMOTIONS, Array
 
@@ -76,11 +76,6 @@ class AppearanceNet(nn.Module):
         """Logits ``[B, 7]`` of crops ``[B, 48, 48]``."""
         logits: Tensor = self.classify(self.embedding(crops))
         return logits
-
-
-def crops_of(images: NDArray[np.uint8], landmarks: Array) -> Array:
-    """Crops float32 ``[n, 48, 48]`` of grey stills ``[n, h, w]`` in which a face was found."""
-    return np.stack([face_crop(image, points) for image, points in zip(images, landmarks, strict=True)])
 
 
 def disturbed(crops: Tensor, generator: torch.Generator) -> Tensor:

@@ -90,10 +90,21 @@ def _drop_bursts(values: Array, random: Random, share: float = 0.3) -> None:
 
 
 class Faces:
-    """Stills as short windows: one face that moves a little, in any place and at any size."""
+    """Stills as short windows: one face that moves a little, in any place and at any size.
 
-    def __init__(self, stills: Array, mirrored: Array, labels: Integers, spec: InputSpec = SPEC) -> None:
+    ``appearances`` float32 ``[draws, 2, n, 64]`` are embeddings of disturbed crops, as they are and mirrored.
+    """
+
+    def __init__(
+        self,
+        stills: Array,
+        mirrored: Array,
+        labels: Integers,
+        appearances: Array | None = None,
+        spec: InputSpec = SPEC,
+    ) -> None:
         self._versions = np.stack([stills, mirrored])
+        self._appearances = appearances
         self._spec = spec
         self._labels = labels
         self._same = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
@@ -102,7 +113,7 @@ class Faces:
         """A window of each still: up to ``steps`` rows, the newest last."""
         others = np.array([random.choice(self._same[int(self._labels[i])]) for i in stills])
         side = (random.random(len(stills)) < 0.5).astype(np.int64)
-        first, second = self._versions[side, stills], self._versions[side, others]
+        first, second = (self._rows(side, which, random) for which in (stills, others))
         blend = _wander(len(stills), steps, random) * (random.random((len(stills), 1)) < BLENDED) * BLEND
         values = first[:, None] + np.abs(blend)[..., None] * (second - first)[:, None]
         self._disturb(values, random)
@@ -110,6 +121,14 @@ class Faces:
         values[np.arange(steps)[None] < (steps - length)[:, None]] = np.nan
         values[(random.random((len(stills), steps)) < 0.1) & (np.arange(steps) < steps - 1)] = np.nan
         return Windows(values.astype(np.float32), np.isfinite(values).any(axis=2))
+
+    def _rows(self, side: Integers, stills: Integers, random: Random) -> Array:
+        """Channels of stills, each seen from its ``side``; the appearance is that of one of several crops."""
+        rows: Array = self._versions[side, stills]
+        if self._appearances is not None:
+            chosen = random.integers(len(self._appearances), size=len(stills))
+            rows[:, self._spec.vision_groups["appearance"]] = self._appearances[chosen, side, stills]
+        return rows
 
     def _disturb(self, values: Array, random: Random) -> None:
         """Tracking jitter on mesh and measures; pose as if the face were anywhere before a camera."""

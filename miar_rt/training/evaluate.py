@@ -9,6 +9,7 @@ from typing import Any
 from miar_rt.checkpoint import Checkpoint, load_checkpoint
 from miar_rt.engines import Engine
 from miar_rt.engines.choose import AUTO, choose_engine
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.text import Encoder
 from miar_rt.features.text_onnx import open_encoder
 from miar_rt.training.cache import FeatureCache
@@ -66,7 +67,8 @@ def evaluate(
     model = load_checkpoint(checkpoint)
     reads = CORPORA[corpus] == "text" or text_encoder is not None
     encoder = open_encoder(text_encoder, model.extractors) if reads else None
-    exam = _exam(corpus, path, baseline, encoder)
+    appearance = Appearance.wanted_by(model.extractors)
+    exam = _exam(corpus, path, baseline, encoder, appearance)
     engine, _ = choose_engine(AUTO, model)
     try:
         scores = grade(exam, ask(exam, _told(engine, model), model.statistics, model.spec), model.temperatures)
@@ -90,9 +92,11 @@ def _check_request(corpus: str, modalities: Sequence[str] | None, faces: Path | 
         raise ValueError(f"--baseline is for ravdess, {corpus} has nobody's neutral clips")
 
 
-def _exam(corpus: str, path: Path, baseline: str | None, encoder: Encoder | None) -> Exam:
+def _exam(
+    corpus: str, path: Path, baseline: str | None, encoder: Encoder | None, appearance: Appearance | None
+) -> Exam:
     if baseline is None:
-        return make_exam(corpus, path, FeatureCache(), encoder=encoder)
+        return make_exam(corpus, path, FeatureCache(), encoder=encoder, appearance=appearance)
     clips = read_ravdess(path)
     scored = [i for i, clip in enumerate(clips) if clip.emotion != PLAIN_NEUTRAL]
     if not scored:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from calibration.temperature import Temperatures
 from miar_rt.engines import Scores
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.text import Encoder
 from miar_rt.input_spec import SPEC, InputSpec
 from miar_rt.metrics import emotion_scores, sentiment_scores
@@ -22,6 +23,7 @@ from miar_rt.training.corpora import Clip, Utterance, read_fer2013, read_meld, r
 from miar_rt.training.extract import (
     EncodedHypotheses,
     Ragged,
+    crops_of,
     extract_clips,
     extract_stills,
     extract_texts,
@@ -150,11 +152,18 @@ _TRANSCRIPTS: Mapping[str, Callable[[Path], list[Utterance]]] = {
 
 
 def make_exam(
-    corpus: str, path: Path, cache: FeatureCache, *, encoder: Encoder | None = None, progress: bool = False
+    corpus: str,
+    path: Path,
+    cache: FeatureCache,
+    *,
+    encoder: Encoder | None = None,
+    appearance: Appearance | None = None,
+    progress: bool = False,
 ) -> Exam:
     """Read and extract a corpus of ``CORPORA``, and say which windows of it are scored.
 
-    Words are read by ``encoder``, by the published one when it is not given.
+    Words are read by ``encoder``, by the published one when it is not given; faces are also looked at by
+    ``appearance`` when it is.
 
     Raises
     ------
@@ -166,7 +175,12 @@ def make_exam(
     if corpus == "fer2013":
         stills = read_fer2013(path)
         landmarks = extract_stills(stills.images, cache, progress=progress)
-        return face_exam(stills.labels, face_rows(landmarks, *stills.images.shape[:0:-1]))
+        rows = face_rows(landmarks, *stills.images.shape[:0:-1])
+        if appearance is not None:
+            found = np.isfinite(landmarks[:, 0, 0])
+            crops = crops_of(stills.images[found], landmarks[found])
+            rows[found, SPEC.vision_groups["appearance"]] = appearance.embed_crops(crops)
+        return face_exam(stills.labels, rows)
     utterances = _TRANSCRIPTS[corpus](path)
     heard = [written(u.text) for u in utterances]
     return text_exam(utterances, extract_texts(heard, cache, encoder=encoder, progress=progress))

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from rich.progress import track as bar
 
 from miar_rt.features.acoustic import AcousticExtractor
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.face import FaceExtractor, face_values
+from miar_rt.features.face_crop import face_crop
 from miar_rt.features.face_geometry import LANDMARKS, neutral_face
 from miar_rt.features.text import EXTRACTOR as TEXT_EXTRACTOR
 from miar_rt.features.text import Encoder, TextEncoder
@@ -37,13 +39,14 @@ REVISION = {"audio": 1, "vision": 2, "text": 1}
 """Raised when what is extracted changes while the packages below it do not."""
 
 
-def extractor_versions(encoder: Encoder | None = None) -> dict[str, str]:
+def extractor_versions(encoder: Encoder | None = None, appearance: Appearance | None = None) -> dict[str, str]:
     """Name and version of what makes each modality's features, as a checkpoint states them."""
-    return {
+    made = {
         "text": encoder_name(encoder),
         "audio": f"opensmile {version('opensmile')}; VAD of faster-whisper {version('faster-whisper')}",
         "vision": f"FaceMesh of mediapipe {version('mediapipe')}",
     }
+    return made if appearance is None else made | {"appearance": appearance.name}
 
 
 def encoder_name(encoder: Encoder | None) -> str:
@@ -240,6 +243,11 @@ def face_rows(landmarks: Array, width: int, height: int) -> Array:
     for i in np.flatnonzero(np.isfinite(landmarks[:, 0, 0])):
         rows[i] = face_values(landmarks[i], width, height)
     return rows
+
+
+def crops_of(images: NDArray[np.uint8], landmarks: Array) -> Array:
+    """Crops float32 ``[n, 48, 48]`` of grey stills ``[n, h, w]`` in which a face was found."""
+    return np.stack([face_crop(image, points) for image, points in zip(images, landmarks, strict=True)])
 
 
 def mirrored(landmarks: Array, width: int) -> Array:

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.text import Encoder
-from miar_rt.signals import Modality
+from miar_rt.signals import Array, Modality
+from miar_rt.training.appearance import disturbed
 from miar_rt.training.batches import Faces, Texts, Voices, Windows, channel_statistics, join
 from miar_rt.training.cache import FeatureCache
 from miar_rt.training.corpora import Clip, Utterance, read_fer2013, read_meld, read_mosei, read_mosi, read_ravdess
 from miar_rt.training.exams import Exam, clips_exam, make_exam
 from miar_rt.training.extract import (
+    crops_of,
     extract_clips,
     extract_stills,
     extract_texts,
@@ -35,6 +39,7 @@ HELD_OUT = {
     "fer2013": "fer2013_valid.npz", "meld": "meld/dev.csv", "mosi": "mosi/dev.csv", "mosei": "mosei/valid.csv",
 }  # fmt: skip
 STATISTICS_DRAWS = 2000
+APPEARANCE_DRAWS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,17 +95,18 @@ def load_material(
         When something is missing or malformed.
     """
     check_layout(data)
+    appearance = Appearance() if recipe.appearance else None
     clips = read_ravdess(data / "ravdess")
     training = [clip for clip in clips if clip.actor not in recipe.validation_actors]
     held_out = [clip for clip in clips if clip.actor in recipe.validation_actors]
     if not training or not held_out:
         raise ValueError(f"{data / 'ravdess'}: needs clips of the validation actors and of others")
     copies = [extract_clips(training, copy, cache, progress=progress) for copy in range(recipe.renderings + 1)]
-    faces, face_labels = _training_faces(data, cache, progress)
+    faces, face_labels = _training_faces(data, cache, appearance, progress)
     meld, mosi = read_meld(data / "meld/train.csv"), read_mosi(data / "mosi/train.csv")
     mosei = read_mosei(data / "mosei/train.csv")
     texts = _training_texts([meld, mosi, mosei], recipe.text_variants, cache, encoder, progress)
-    exams = _exams(data, held_out, cache, encoder, progress)
+    exams = _exams(data, held_out, cache, encoder, appearance, progress)
     corpora = Corpora(
         text=ByLabel(np.array([u.label for u in meld], np.int64)),
         audio=ByLabel(np.array([clip.label for clip in training], np.int64)),
@@ -116,10 +122,31 @@ def load_material(
         "mosi": len(mosi),
         "mosei": len(mosei),
     }
-    return Material(corpora, Voices(copies), faces, texts, exams, sizes, extractor_versions(encoder))
+    return Material(corpora, Voices(copies), faces, texts, exams, sizes, extractor_versions(encoder, appearance))
 
 
-def _training_faces(data: Path, cache: FeatureCache, progress: bool) -> tuple[Faces, ByLabel]:
+def looks(crops: Array, appearance: Appearance) -> Array:
+    """Embeddings ``[draws, 2, n, 64]`` of crops ``[n, 48, 48]`` disturbed anew in each draw, and their mirrors'.
+
+    Disturbed, because ``appearance`` was trained on these very faces: undisturbed it knows them too well, and the
+    network would learn to trust it more than it can be trusted with others.
+    """
+    generator = torch.Generator().manual_seed(0)
+    draws = []
+    for _ in range(APPEARANCE_DRAWS):
+        moved = disturbed(torch.from_numpy(crops), generator).numpy()
+        both = (moved, np.ascontiguousarray(moved[:, :, ::-1]))
+        draws.append(np.stack([_in_batches(appearance, way) for way in both]))
+    return np.stack(draws)
+
+
+def _in_batches(appearance: Appearance, crops: Array) -> Array:
+    return np.concatenate([appearance.embed_crops(crops[i : i + 256]) for i in range(0, len(crops), 256)])
+
+
+def _training_faces(
+    data: Path, cache: FeatureCache, appearance: Appearance | None, progress: bool
+) -> tuple[Faces, ByLabel]:
     """Stills in which a face is found, both ways round."""
     stills = read_fer2013(data / "fer2013_train.npz")
     landmarks = extract_stills(stills.images, cache, progress=progress)
@@ -129,7 +156,10 @@ def _training_faces(data: Path, cache: FeatureCache, progress: bool) -> tuple[Fa
     height, width = stills.images.shape[1:]
     landmarks, labels = landmarks[found], stills.labels[found]
     both = [face_rows(points, width, height) for points in (landmarks, mirrored(landmarks, width))]
-    return Faces(both[0], both[1], labels), ByLabel(labels)
+    if appearance is None:
+        return Faces(both[0], both[1], labels), ByLabel(labels)
+    crops = crops_of(stills.images[found], landmarks)
+    return Faces(both[0], both[1], labels, looks(crops, appearance)), ByLabel(labels)
 
 
 def _training_texts(
@@ -169,11 +199,16 @@ def _earlier(utterances: Sequence[Utterance]) -> list[str]:
 
 
 def _exams(
-    data: Path, held_out: Sequence[Clip], cache: FeatureCache, encoder: Encoder | None, progress: bool
+    data: Path,
+    held_out: Sequence[Clip],
+    cache: FeatureCache,
+    encoder: Encoder | None,
+    appearance: Appearance | None,
+    progress: bool,
 ) -> dict[str, Exam]:
     voices = {"ravdess": clips_exam(held_out, cache, progress=progress)}
     return voices | {
-        name: make_exam(name, data / part, cache, encoder=encoder, progress=progress)
+        name: make_exam(name, data / part, cache, encoder=encoder, appearance=appearance, progress=progress)
         for name, part in HELD_OUT.items()
     }
 

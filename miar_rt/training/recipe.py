@@ -35,6 +35,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Share of voices taken as recorded, and how many live renderings there are of each.
     text_variants
         1: transcripts as written; 2: also as a recogniser hears them; 3: also after the utterance before them.
+    appearance
+        Whether faces are also looked at by the appearance network.
     validation_actors
         RAVDESS actors that are validated on.
     network
@@ -61,6 +63,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     clean_share: float = 0.3
     renderings: int = 8
     text_variants: int = 3
+    appearance: bool = False
     validation_actors: tuple[int, ...] = (17, 18, 19, 20)
     network: dict[str, Any] = {}
 
