@@ -26,6 +26,7 @@ from stream.recording_format import (
     Instant,
     Lost,
     Manifest,
+    Personal,
     Rate,
     RecordingError,
     describe_session,
@@ -159,6 +160,8 @@ class RecordedSession(Session):
     def __init__(self, recorder: Recorder, scorer: Scorer, encoder: Encoder | None, config: SessionConfig) -> None:
         super().__init__(scorer, encoder, config)
         self._recorder = recorder
+        for name, baseline in scorer.builder.baseline.items():
+            recorder.put(Personal(name, baseline.gain.tolist(), baseline.offset.tolist()))
 
     def push_features(self, frame: FeatureFrame) -> None:
         """As ``Session``."""

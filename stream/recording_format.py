@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 import msgspec
 import numpy as np
 
-from miar_rt.signals import Array, FeatureFrame, WordsUpdate
+from miar_rt.signals import Array, FeatureFrame, Modality, WordsUpdate
 from stream.events import DeviceStatus, Result
 from stream.report_summary import package_versions
 from stream.scoring import Scorer
@@ -75,19 +75,29 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Personal:
+    """From here on a modality is scored with a person's baseline, of ``calibration.baseline``."""
+
+    modality: Modality
+    gain: list[float]
+    offset: list[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """Here ``rows`` could not be written in time."""
 
     rows: int
 
 
-Entry: TypeAlias = Signal | Instant | Rate | Result | Lost
+Entry: TypeAlias = Signal | Instant | Rate | Personal | Result | Lost
 Row: TypeAlias = tuple[str, float | None, Array | None, bool | None, object]
 
-DETAILED: dict[str, type[WordsUpdate | DeviceStatus | Rate | Result | Lost]] = {
+DETAILED: dict[str, type[WordsUpdate | DeviceStatus | Rate | Personal | Result | Lost]] = {
     "words": WordsUpdate,
     "status": DeviceStatus,
     "rate": Rate,
+    "baseline": Personal,
     "result": Result,
     "lost": Lost,
 }

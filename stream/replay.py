@@ -9,11 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from calibration.baseline import Baseline
 from miar_rt.features.text import Encoder
 from miar_rt.signals import WordsUpdate
 from stream.events import Outgoing, Result
-from stream.recording_format import EVENTS, End, Entry, Instant, Lost, Rate, from_batch, read_manifest, time_of
+from stream.recording_format import (
+    EVENTS,
+    End,
+    Entry,
+    Instant,
+    Lost,
+    Personal,
+    Rate,
+    from_batch,
+    read_manifest,
+    time_of,
+)
 from stream.scoring import Scorer
 from stream.session import Session
 
@@ -115,6 +128,7 @@ class Replay:
     def __init__(self, recording: Recording, scorer: Scorer, encoder: Encoder | None) -> None:
         self._recording = recording
         config = recording.manifest.config
+        self._builder = scorer.builder
         self._session = Session(scorer, encoder, config)
         # told of nothing but words, it fills the encoder's cache
         self._ahead = Session(Scorer(scorer.checkpoint, scorer.engine), encoder, config)
@@ -153,6 +167,9 @@ class Replay:
             self.comparison.recorded(entry)
         elif isinstance(entry, Rate):
             self._session.set_rate(entry.rate)
+        elif isinstance(entry, Personal):
+            baseline = Baseline(np.array(entry.gain, np.float64), np.array(entry.offset, np.float64))
+            self._builder.baseline = {**self._builder.baseline, entry.modality: baseline}
         elif not isinstance(entry, Lost):
             self._session.push(entry)
         return []

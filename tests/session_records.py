@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from test_session import HashedWords, acoustic, face, said, voice
 
+from calibration.baseline import Baseline
 from miar_rt.signals import FeatureFrame
 from stream.events import DeviceStatus, Outgoing
 from stream.recording import RecordedSession, Recorder
@@ -50,7 +51,10 @@ def live_through(session: RecordedSession, listener: Callable[[Outgoing], None])
 
 def record(folder: Path, scorer: Scorer, listener: Callable[[Outgoing], None] = lambda _: None) -> list[Entry]:
     """A recording of ``live_through``; all that was put into it."""
-    config = SessionConfig(rate=10.0)
+    config = SessionConfig(rate=10.0, profile="ann")
+    generator = np.random.default_rng(9)
+    width = scorer.checkpoint.spec.widths["vision"]
+    scorer.builder.baseline = {"vision": Baseline(generator.uniform(0.5, 2.0, width), generator.normal(size=width))}
     put: list[Entry] = []
     with Recorder(folder, describe_session(scorer, config, "sphinx", "a test")) as recorder:
         original = recorder.put

@@ -31,7 +31,7 @@ def test_everything_comes_back_bit_for_bit(recorded: Recorded) -> None:
     assert recording.damage is None
     assert recording.rows_lost == 0
     kinds = {type(entry).__name__ for entry in Recording(recorded.folder).entries()}
-    assert kinds == {"FeatureFrame", "WordsUpdate", "DeviceStatus", "Rate", "Instant", "Result"}
+    assert kinds == {"FeatureFrame", "WordsUpdate", "DeviceStatus", "Rate", "Instant", "Result", "Personal"}
 
 
 def test_a_replay_says_the_same(tmp_path: Path, random_scorer: Scorer) -> None:
