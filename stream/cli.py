@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import signal
@@ -86,42 +87,16 @@ def live(
     tls_cert: Annotated[Path | None, typer.Option(help="Serve over TLS with this certificate (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Key of the certificate (PEM).")] = None,
     no_server: Annotated[bool, typer.Option("--no-server", help="Serve nothing.")] = False,
-    debug: Debug = False,  # noqa: ARG001 - read by the wrapper, before anything can fail
-    version: Version = False,  # noqa: ARG001 - its callback has ended the program
+    debug: Debug = False,
+    version: Version = False,
 ) -> None:
     """Recognise emotions live and serve them on ws://HOST:PORT, with a dashboard at http://HOST:PORT/."""
     from stream.app import run_live
     from stream.options import LiveOptions
 
-    run_live(
-        LiveOptions(
-            camera=camera,
-            no_camera=no_camera,
-            mic=mic,
-            no_mic=no_mic,
-            input=input_,
-            loop=loop,
-            asr=asr,
-            language=_language(language),
-            text_only=text_only,
-            engine=engine,
-            checkpoint=checkpoint,
-            text_encoder=text_encoder,
-            rate=rate,
-            profile=profile,
-            seconds=seconds,
-            record=record,
-            purpose=purpose,
-            json=json,
-            accept_notice=accept_notice,
-            host=host,
-            port=port,
-            token=token,
-            tls_cert=tls_cert,
-            tls_key=tls_key,
-            no_server=no_server,
-        )
-    )
+    # debug is read by the wrapper, and the callback of version has ended the program
+    given = {**locals(), "input": input_, "language": _language(language)}
+    run_live(LiveOptions(**{one.name: given[one.name] for one in dataclasses.fields(LiveOptions)}))
 
 
 @app.callback()
