@@ -63,3 +63,13 @@ def start(program: str, *arguments: object) -> subprocess.Popen[str]:
         # a shell starts what it puts in the background deaf to Ctrl-C, and children inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no other thread forks
     )
+
+
+def assert_one_line(said: Outcome, program: str, *names: object) -> None:
+    """Exit code 2 and a single line, which holds ``names``."""
+    assert said.code == cli.WRONG
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith(f"{program}: ")
+    for name in names:
+        assert str(name) in line

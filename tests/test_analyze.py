@@ -135,7 +135,8 @@ def test_sound_and_picture_may_begin_and_end_apart(
     assert results[-1].media_time >= max(start + seconds, pictures / 20) - 0.06
     assert of_sound(results) <= start + seconds + 1.1
     if start:
-        assert reasons(results, "audio", 0.0, start) == {"stale"}
+        assert reasons(results, "audio", 0.0, 0.95) == {"silence"}
+        assert reasons(results, "audio", 1.05, start) == {"stale"}
 
 
 def hole(path: Path, begin: float, end: float) -> Path:
