@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stream.cli_profiles import calibrate, profiles_app
 from stream.cli_sessions import sessions_app
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -37,6 +38,8 @@ def _show_version(wanted: bool) -> None:
 
 
 app.add_typer(sessions_app, name="sessions")
+app.add_typer(profiles_app, name="profiles")
+app.command(epilog="Example:  miar calibrate --profile ann")(calibrate)
 
 Version = Annotated[
     bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")

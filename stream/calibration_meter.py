@@ -1,0 +1,117 @@
+"""What a calibration has seen and heard so far, and what the person should mend right now; pure."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from miar_rt.features.voice_activity import CHUNK_SECONDS
+from miar_rt.signals import FeatureFrame
+from stream.events import AudioChunk, VideoFrame
+from stream.extraction import Step
+
+RECENT_SECONDS = 2.0
+DARK = 40.0
+"""Mean of a picture's 8-bit values below which faces are found badly and measured worse."""
+
+QUIET = -45.0
+"""Decibels below full scale: the loudest 20 ms of speech at a sensible gain are 20 dB above."""
+
+CLIPPED, CLIPPED_SHARE = 32_700, 0.002
+SPEECH = 0.5
+LONGEST_FRAME = 0.2
+"""A face counts for the time since the picture before, and no longer than this."""
+
+
+class _Recent:
+    """Values of the last ``RECENT_SECONDS``."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[float, float]] = deque()
+
+    def add(self, t: float, value: float) -> None:
+        self._kept.append((t, value))
+        while self._kept[0][0] < t - RECENT_SECONDS:
+            self._kept.popleft()
+
+    def over(self, what: Callable[[list[float]], float]) -> float | None:
+        return what([value for _, value in self._kept]) if self._kept else None
+
+
+class Meter:
+    """Takes the steps of a calibration.
+
+    Parameters
+    ----------
+    sees, hears
+        Whether there is a picture, and sound.
+
+    Attributes
+    ----------
+    sees, hears
+        As given.
+    now, face_seconds, voice_seconds
+        Seconds so far, with a face, and with somebody speaking.
+    """
+
+    def __init__(self, sees: bool, hears: bool) -> None:
+        self.sees, self.hears = sees, hears
+        self.now = self.face_seconds = self.voice_seconds = 0.0
+        self._picture: float | None = None
+        self._light, self._face, self._level, self._clipped, self._voice = (_Recent() for _ in range(5))
+
+    def take(self, step: Step) -> None:
+        """Take what has come out by ``step.now``."""
+        self.now = max(self.now, step.now)
+        if isinstance(step.item, VideoFrame):
+            self._light.add(step.item.t, float(step.item.image[::8, ::8].mean()))
+        elif isinstance(step.item, AudioChunk) and len(step.item.samples):
+            samples = step.item.samples.astype(np.float64)
+            self._level.add(step.item.t, 20.0 * math.log10(max(math.sqrt(np.mean(samples**2)), 0.1) / 32_768.0))
+            self._clipped.add(step.item.t, float(np.mean(np.abs(samples) >= CLIPPED)))
+        for signal in step.signals:
+            if isinstance(signal, FeatureFrame):
+                self._note(signal)
+
+    def _note(self, frame: FeatureFrame) -> None:
+        if frame.kind == "voice":
+            speaking = bool(frame.values[0] >= SPEECH)
+            self._voice.add(frame.t, speaking)
+            self.voice_seconds += CHUNK_SECONDS * speaking
+        elif frame.kind == "face":
+            before, self._picture = self._picture, frame.t
+            self._face.add(frame.t, frame.valid)
+            if frame.valid and before is not None:
+                self.face_seconds += min(max(frame.t - before, 0.0), LONGEST_FRAME)
+
+    def states(self) -> dict[str, str | None]:
+        """Face and voice by name, as far as wanted: what to mend, or ``None`` where all is well."""
+        found: dict[str, str | None] = {}
+        if self.sees:
+            found["face"] = self._of_face()
+        if self.hears:
+            found["voice"] = self._of_voice()
+        return found
+
+    def _of_face(self) -> str | None:
+        if (light := self._light.over(_mean)) is not None and light < DARK:
+            return "too dark: turn on a light in front of you"
+        if (self._face.over(_mean) or 0.0) < 0.5:
+            return "no face found: look into the camera"
+        return None
+
+    def _of_voice(self) -> str | None:
+        if (self._clipped.over(_mean) or 0.0) > CLIPPED_SHARE:
+            return "too loud, the sound is clipped: turn the microphone down or move away from it"
+        if (level := self._level.over(max)) is not None and level < QUIET:
+            return "too quiet: speak up or come closer to the microphone"
+        if (self._voice.over(_mean) or 0.0) < 0.1:
+            return "no voice heard: read the lines aloud"
+        return None
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
