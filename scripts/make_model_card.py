@@ -86,8 +86,8 @@ Article 5), but for medical and safety reasons.
 
 - Voices: actors of North American English speaking two fixed sentences. Other languages, children, old and ill
   voices were never heard. Even the validation actors say the same two sentences.
-- Ordinary talk is not acted speech: on people giving a talk the voice alone says neutral, and at times disgust, with
-  too much confidence, and outweighs a face that is read rightly.
+- Ordinary talk is not acted speech: on people giving a talk the voice alone says neutral, and at times disgust,
+  with too much confidence, and outweighs a face that is read rightly.
 - Faces: small grey pictures from a web search, with noisy labels. Resting faces are easily taken for sad ones; a
   personal baseline is the remedy, not this network. Results by skin colour and age are not known.
 - Words: English television dialogue and film reviews. Irony is not understood. Disgust and fear are rare there and
