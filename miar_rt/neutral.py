@@ -78,7 +78,7 @@ def telling(modality: Modality, rows: Array, spec: InputSpec = SPEC) -> Array:
     return np.asarray(kept[np.isfinite(kept).any(axis=1)])
 
 
-def measure(frames: Iterable[FeatureFrame], spec: InputSpec = SPEC) -> dict[Modality, Neutral]:
+def measure(frames: Iterable[FeatureFrame], spec: InputSpec = SPEC) -> dict[str, Neutral]:
     """What a stretch of feature frames tells of one person, by modality; nothing of what was not there.
 
     The rows are those of the window, so that a baseline is in the units it is applied to.
@@ -92,7 +92,7 @@ def measure(frames: Iterable[FeatureFrame], spec: InputSpec = SPEC) -> dict[Moda
     for frame in kept:
         builder.push(frame)
     window = builder.raw(end)
-    found: dict[Modality, Neutral] = {}
+    found: dict[str, Neutral] = {}
     for name in MEASURED:
         rows = telling(name, window.values[name], spec)
         if len(rows):

@@ -176,12 +176,12 @@ def answers(stretch: Stretch, scorer: Scorer, baseline: Mapping[Modality, Baseli
     return np.array(rows, np.float64).reshape(-1, len(scorer.checkpoint.spec.classes))
 
 
-def complain(stretch: Stretch, neutral: Mapping[Modality, Neutral], probabilities: Floats) -> str | None:
+def complain(stretch: Stretch, neutral: Mapping[str, Neutral], probabilities: Floats) -> str | None:
     """Why a stretch is not a neutral that can be used and how to mend it, in one line; ``None`` when it is."""
     return _too_little(stretch, neutral) or _not_neutral(probabilities)
 
 
-def _too_little(stretch: Stretch, neutral: Mapping[Modality, Neutral]) -> str | None:
+def _too_little(stretch: Stretch, neutral: Mapping[str, Neutral]) -> str | None:
     least: dict[Modality, float] = {
         "audio": max(VOICE_SHARE * stretch.meter.now, LEAST_VOICE),
         "vision": max(FACE_SHARE * stretch.meter.now, LEAST_FACE),
