@@ -117,7 +117,8 @@ class Replay:
     recording
         What to replay.
     scorer, encoder
-        Checkpoint, engine and text encoder; no encoder is needed where no words were recorded.
+        Checkpoint, engine and text encoder; its windows and baseline are left alone. No encoder is needed where
+        no words were recorded.
 
     Attributes
     ----------
@@ -128,10 +129,11 @@ class Replay:
     def __init__(self, recording: Recording, scorer: Scorer, encoder: Encoder | None) -> None:
         self._recording = recording
         config = recording.manifest.config
-        self._builder = scorer.builder
-        self._session = Session(scorer, encoder, config)
+        fresh, idle = (Scorer(scorer.checkpoint, scorer.engine) for _ in range(2))
+        self._builder = fresh.builder
+        self._session = Session(fresh, encoder, config)
         # told of nothing but words, it fills the encoder's cache
-        self._ahead = Session(Scorer(scorer.checkpoint, scorer.engine), encoder, config)
+        self._ahead = Session(idle, encoder, config)
         self._seconds = 0.0
         self.comparison = Comparison()
 
