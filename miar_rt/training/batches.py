@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.baseline import Baseline
 from miar_rt.input_spec import SPEC, InputSpec
 from miar_rt.signals import MODALITIES, Array, Modality
 from miar_rt.training.extract import EncodedHypotheses, Ragged
+from miar_rt.training.persons import Speakers
 from miar_rt.window import Baselines, ChannelStatistics, Mask, Statistics, WindowBuilder, inputs_of
 
 Integers = NDArray[np.int64]
@@ -50,16 +52,24 @@ class Windows:
 
 
 class Voices:
-    """Acoustic grids of all clips in several renderings, of which windows ending anywhere are cut."""
+    """Acoustic grids of all clips in several renderings, of which windows ending anywhere are cut.
 
-    def __init__(self, copies: Sequence[Ragged], spec: InputSpec = SPEC) -> None:
+    ``speakers`` knows the baselines of those who speak; without it nobody has one.
+    """
+
+    def __init__(self, copies: Sequence[Ragged], spec: InputSpec = SPEC, speakers: Speakers | None = None) -> None:
         self.copies = copies
+        self._speakers = speakers
         self._spec = spec
         self._ends = [[_ends(copy[i], spec) for i in range(len(copy))] for copy in copies]
 
-    def draw(self, clips: Integers, random: Random, clean: float = 0.25) -> Windows:
-        """One window of each clip, ending somewhere after half a second of speech, later ends more often."""
+    def draw(self, clips: Integers, random: Random, clean: float = 0.25, known: float = 0.0) -> Windows:
+        """One window of each clip, ending somewhere after half a second of speech, later ends more often.
+
+        A share of ``clean`` is as recorded, and with a share of ``known`` goes the speaker's baseline.
+        """
         steps = self._spec.audio_steps
+        persons: list[Baseline | None] = [None] * len(clips)
         values = np.full((len(clips), steps, len(self._spec.audio_channels)), np.nan, np.float32)
         for row, clip in enumerate(clips):
             copy = 0 if random.random() < clean else int(random.integers(len(self.copies)))
@@ -68,8 +78,10 @@ class Voices:
             cut = self.copies[copy][clip][max(end - steps, 0) : end]
             late = min(int(random.integers(4)), len(cut) - 1)  # frames still on their way
             values[row, steps - len(cut) : steps - late] = cut[: len(cut) - late]
+            if self._speakers and random.random() < known:
+                persons[row] = self._speakers.draw(copy, int(clip), random)
         _drop_bursts(values, random)
-        return Windows(values, np.isfinite(values[:, :, :-1]).any(axis=2))
+        return Windows(values, np.isfinite(values[:, :, :-1]).any(axis=2), persons)
 
 
 def _ends(grid: Array, spec: InputSpec) -> Integers:

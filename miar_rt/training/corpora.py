@@ -45,7 +45,13 @@ class Clip:
     emotion: int
     intensity: int
     statement: int
+    repetition: int
     actor: int
+
+    @property
+    def session(self) -> tuple[int, int]:
+        """Clips that are rendered as if said in one place: those of an actor's first or second repetition."""
+        return self.actor, self.repetition
 
     @property
     def sex(self) -> str:
@@ -93,8 +99,8 @@ def _clip(file: Path) -> Clip:
         raise ValueError(
             f"{file}: not a RAVDESS name (modality-channel-emotion-intensity-statement-repetition-actor)"
         )
-    emotion, intensity, statement, _, actor = (int(part) for part in match.groups())
-    return Clip(file, EMOTIONS.index(RAVDESS_CODES[emotion]), emotion, intensity, statement, actor)
+    emotion, intensity, statement, repetition, actor = (int(part) for part in match.groups())
+    return Clip(file, EMOTIONS.index(RAVDESS_CODES[emotion]), emotion, intensity, statement, repetition, actor)
 
 
 def read_fer2013(path: Path) -> Stills:

@@ -146,6 +146,8 @@ def _clip_shard(clips: Sequence[Clip], copy: int, cache: FeatureCache, spec: Inp
         "content": content, "copy": copy, "revision": REVISION["audio"], "rate": spec.audio_rate,
         "channels": spec.audio_channels, "opensmile": version("opensmile"), "voice": version("faster-whisper"),
     }  # fmt: skip
+    if copy:
+        key["sessions"] = [clip.session for clip in clips]
 
     def make() -> Arrays:
         seeds = [np.random.default_rng([copy, int(name, 16)]) for name in content]
@@ -158,7 +160,8 @@ def _rendered(clip: Clip, copy: int, random: np.random.Generator, spec: InputSpe
     samples = read_sound(clip.path)
     if not copy:
         return audio_grid(samples, spec=spec)
-    return audio_grid(live_sound(samples, random), random.uniform(0.0, 1.0 / spec.audio_rate), spec)
+    session = np.random.default_rng([copy, *clip.session])
+    return audio_grid(live_sound(samples, random, session), random.uniform(0.0, 1.0 / spec.audio_rate), spec)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

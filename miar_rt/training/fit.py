@@ -137,12 +137,18 @@ def ship(out: Path, run: Run, seed: int, languages: Sequence[str] = ()) -> None:
         temperatures=temperatures,
         interval_factor=interval_factor(exams, answers),
         graph=trace_network(config, SPEC),
-        extractors=run.material.extractors | ({"languages": ",".join(languages)} if languages else {}),
+        extractors=run.material.extractors | _said(languages, recipe),
         corpora={"samples": run.material.sizes, "seed": seed, **run.record()},
         scores={name: grade(exam, answers[name], temperatures) for name, exam in exams.items()},
     )
     save_checkpoint(out, checkpoint)
     (out / RECIPE).write_text(to_toml(recipe))
+
+
+def _said(languages: Sequence[str], recipe: Recipe) -> dict[str, str]:
+    """What else a checkpoint says about its inputs: see ``Checkpoint.languages`` and ``baselines``."""
+    said = {"languages": ",".join(languages), "baselines": "audio" if recipe.baseline_share else ""}
+    return {name: value for name, value in said.items() if value}
 
 
 def as_score(network: Miar) -> Score:
@@ -256,7 +262,9 @@ class Run:
         steps = int(self.random.choice(FACE_STEPS, p=FACE_STEPS_SHARES))
         windows: dict[Modality, Windows] = {
             "text": self.material.texts.draw(draw.text, self.random),
-            "audio": self.material.voices.draw(draw.audio, self.random, self.recipe.clean_share),
+            "audio": self.material.voices.draw(
+                draw.audio, self.random, self.recipe.clean_share, self.recipe.baseline_share
+            ),
             "vision": self.material.faces.draw(draw.vision, steps, self.random),
         }
         return trim(network_inputs(windows, self.statistics))

@@ -27,6 +27,7 @@ from miar_rt.training.extract import (
     mirrored,
 )
 from miar_rt.training.pairing import ByLabel, Corpora
+from miar_rt.training.persons import Speakers
 from miar_rt.training.recipe import Recipe
 from miar_rt.training.simulate import Hypothesis, in_context, recognised, spoken, written
 from miar_rt.window import Statistics
@@ -102,6 +103,7 @@ def load_material(
     if not training or not held_out:
         raise ValueError(f"{data / 'ravdess'}: needs clips of the validation actors and of others")
     copies = [extract_clips(training, copy, cache, progress=progress) for copy in range(recipe.renderings + 1)]
+    voices = Voices(copies, speakers=Speakers(training, copies))
     faces, face_labels = _training_faces(data, cache, appearance, progress)
     meld, mosi = read_meld(data / "meld/train.csv"), read_mosi(data / "mosi/train.csv")
     mosei = read_mosei(data / "mosei/train.csv")
@@ -122,7 +124,7 @@ def load_material(
         "mosi": len(mosi),
         "mosei": len(mosei),
     }
-    return Material(corpora, Voices(copies), faces, texts, exams, sizes, extractor_versions(encoder, appearance))
+    return Material(corpora, voices, faces, texts, exams, sizes, extractor_versions(encoder, appearance))
 
 
 def looks(crops: Array, appearance: Appearance) -> Array:

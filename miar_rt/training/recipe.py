@@ -31,6 +31,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Shares of a batch matched by sentiment, and deliberately in conflict.
     mosi_share
         How often a rated text is from CMU-MOSI, which is small, and not from CMU-MOSEI.
+    baseline_share
+        Share of voices that go with their speaker's baseline, from other clips in which they are plainly neutral.
     clean_share, renderings
         Share of voices taken as recorded, and how many live renderings there are of each.
     text_variants
@@ -60,6 +62,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sentiment_share: float = 0.35
     conflict_share: float = 0.12
     mosi_share: float = 0.3
+    baseline_share: float = 0.5
     clean_share: float = 0.3
     renderings: int = 8
     text_variants: int = 3

@@ -107,18 +107,22 @@ def to_samples(signal: Signal) -> Samples:
     return np.clip(np.rint(signal), -FULL_SCALE - 1, FULL_SCALE).astype(np.int16)
 
 
-def live_sound(samples: Samples, random: Random) -> Samples:
-    """One plausible live rendering of a clean recording: another speaker's rate, room, microphone and level."""
+def live_sound(samples: Samples, random: Random, session: Random) -> Samples:
+    """One plausible live rendering of a clean recording.
+
+    ``session`` draws what stays the same while one person sits at one device (rate of speaking, room, microphone,
+    level), and takes as many draws whatever the recording; ``random`` draws what differs between recordings.
+    """
     signal = samples.astype(np.float64)
-    if random.random() < 0.6:
-        signal = change_speed(signal, random.uniform(0.9, 1.1))
+    if session.random() < 0.6:
+        signal = change_speed(signal, session.uniform(0.9, 1.1))
     signal = surround(signal, random.uniform(0.0, 1.5), random.uniform(0.0, 0.6), random)
-    if random.random() < 0.35:
-        signal = room(signal, random.uniform(0.15, 0.7), random.uniform(0.0, 12.0), random)
-    if random.random() < 0.5:
-        signal = add_noise(signal, random.uniform(8.0, 35.0), random.uniform(0.0, 2.0), random)
-    signal = _channel(signal, random)
-    return to_samples(gain(signal, random.uniform(-20.0, 20.0)))
+    if session.random() < 0.35:
+        signal = room(signal, session.uniform(0.15, 0.7), session.uniform(0.0, 12.0), session)
+    if session.random() < 0.5:
+        signal = add_noise(signal, session.uniform(8.0, 35.0), session.uniform(0.0, 2.0), random)
+    signal = _channel(signal, session)
+    return to_samples(gain(signal, session.uniform(-20.0, 20.0)))
 
 
 def _channel(signal: Signal, random: Random) -> Signal:
