@@ -9,7 +9,7 @@ import msgspec
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Choices of a training run; the defaults made the checkpoint that ships.
+    """Choices of a training run; a checkpoint keeps those that made it in its ``recipe.toml``.
 
     Attributes
     ----------
