@@ -81,16 +81,23 @@ class CalibrationView:
             self._say(f"{meter.now:5.1f} s  {state}")
 
     def _panel(self) -> RenderableType:
-        from rich.console import Group
-        from rich.panel import Panel
-        from rich.progress_bar import ProgressBar
-        from rich.text import Text
+        return panel(self._meter, self._seconds, self._task)
 
-        now, states = (self._meter.now, self._meter.states()) if self._meter else (0.0, {})
-        rows = [
-            Text(f"○ {trouble}", "yellow") if trouble else Text(f"● {GOOD[name]}", "green")
-            for name, trouble in states.items()
-        ]
-        bar = ProgressBar(self._seconds, min(now, self._seconds))
-        text = [Text(line, "bold" if i else "") for i, line in enumerate(self._task)]
-        return Panel(Group(*text, Text(), bar, *rows), title="miar calibrate", title_align="left", padding=(1, 2))
+
+def panel(meter: Meter | None, seconds: float, task: tuple[str, ...]) -> RenderableType:
+    """What is on a terminal: the task, how far it is, and face and voice."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.panel import Panel
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    now, states = (meter.now, meter.states()) if meter else (0.0, {})
+    rows = [
+        Text(f"○ {trouble}", "yellow") if trouble else Text(f"● {GOOD[name]}", "green")
+        for name, trouble in states.items()
+    ]
+    # a bar alone does not end its line
+    bar = Padding(ProgressBar(seconds, min(now, seconds)), (1, 0))
+    lines = [Text(line, "bold" if i else "") for i, line in enumerate(task)]
+    return Panel(Group(*lines, bar, *rows), title="miar calibrate", title_align="left", padding=(1, 2))

@@ -11,7 +11,6 @@ profiles_app = typer.Typer(
     rich_markup_mode=None,
     help="List, show, delete and export profiles of people.",
     epilog="Example:  miar profiles list",
-    no_args_is_help=True,
 )
 Name = Annotated[str, typer.Argument(help="Of the profile.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,13 +14,14 @@ from flite_speech import RATE, flite_missing, speak
 from live_parts import Microphone
 from media_makers import quadrants, write_video
 from numpy.typing import NDArray
+from rich.console import Console
 
 from calibration.profile import Profiles
 from miar_rt.input_spec import SPEC, VOICED_DESCRIPTORS
 from miar_rt.neutral import measure, personal, population
 from miar_rt.signals import EMOTIONS, FeatureFrame, Modality
 from stream.calibration_meter import Meter
-from stream.calibration_view import LINES
+from stream.calibration_view import LINES, panel
 from stream.clock import CaptureClock
 from stream.events import AudioChunk, VideoFrame
 from stream.extraction import Step
@@ -184,6 +186,18 @@ def test_only_the_last_seconds_count() -> None:
         look(meter, i / 20, 9 if i < 50 else 120, valid=True)
         hear(meter, i / 20, 60.0 if i < 50 else 6000.0, 0.9)
     assert meter.states() == {"face": None, "voice": None}
+
+
+def test_the_panel_tells_what_to_do_and_how_it_goes() -> None:
+    meter = Meter(sees=True, hears=True)
+    for i in range(60):
+        look(meter, i / 15, 120, valid=True)
+        hear(meter, i / 15, 60.0, 0.9)
+    console = Console(file=io.StringIO(), width=90)
+    console.print(panel(meter, 20.0, ("Read this.", *LINES)))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for part in ("Read this.", *LINES, "● face found", "○ too quiet: speak up"):
+        assert part in shown
 
 
 @pytest.fixture

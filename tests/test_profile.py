@@ -229,6 +229,7 @@ def test_the_commands(stored: Profiles, capfd: pytest.CaptureFixture[str], tmp_p
         (["calibrate", "--profile", "😀", "--input", "x.mp4"], "cannot be a profile's name"),
         (["calibrate", "--profile", ""], "--profile is empty"),
         (["calibrate"], "missing option '--profile'"),
+        (["profiles"], "missing command"),
         (["calibrate", "--profile", "ann", "--seconds", "2"], "--seconds must be 5 to 300"),
         (["calibrate", "--profile", "ann", "--seconds", "nan"], "--seconds must be 5 to 300"),
         (["calibrate", "--profile", "ann", "--no-camera", "--no-mic"], "nothing to look at or listen to"),
