@@ -119,7 +119,7 @@ def test_a_recogniser_that_crashes_fails_alone(sound: Path, caplog: pytest.LogCa
 
 
 class Blind(FaceExtractor):
-    def __init__(self) -> None:
+    def __init__(self, **_: object) -> None:
         raise RuntimeError("no eyes")
 
 

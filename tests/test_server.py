@@ -19,6 +19,7 @@ from websockets.typing import Origin, Subprotocol
 from stream.events import Status, Transcript
 from stream.serving import fanout, protocol
 from stream.serving.pages import FILES
+from stream.serving.schema import json_schema
 from stream.serving.server import SPARE_CONNECTIONS, Options, Server, ServerError
 
 
@@ -319,7 +320,7 @@ def test_schema_metrics_and_health(server: Server) -> None:
     with open_socket(server) as client:
         identify(client)
         assert receive(client)["seq"] == 1
-        assert json.loads(get(server, "/schema").read()) == json.loads(json.dumps(protocol.schema()))
+        assert json.loads(get(server, "/schema").read()) == json.loads(json.dumps(json_schema()))
         assert json.loads(get(server, "/healthz").read())["clients"] == 1
         text = get(server, "/metrics").read().decode()
     assert "miar_results_total 1.0" in text
