@@ -93,7 +93,7 @@ def run_live(options: LiveOptions) -> None:
         )
         warm_up(devices, recording=options.record is not None)
         if not (options.input or options.accept_notice):
-            _tell(lines)
+            tell(lines)
         clock.restart()
         devices.open(lines)
         wanted = _listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
@@ -117,8 +117,14 @@ def run_live(options: LiveOptions) -> None:
     say(tally.line())
 
 
-def _tell(lines: list[str]) -> None:
-    """The notice: at a terminal it wants a yes before a device is opened, elsewhere it comes first."""
+def tell(lines: list[str]) -> None:
+    """The notice: at a terminal it wants a yes before a device is opened, elsewhere it comes first in ``lines``.
+
+    Raises
+    ------
+    RunFailed
+        When the answer is no.
+    """
     if not can_answer():
         lines.insert(0, NOTICE)
     elif not ask(say):
@@ -202,7 +208,7 @@ class Devices:
 
 
 def _words(
-    options: LiveOptions | AnalyzeOptions,
+    options: AnalyzeOptions,
     checkpoint: Checkpoint,
     now: Callable[[], float] | None,
     held: contextlib.ExitStack,

@@ -14,11 +14,10 @@ from calibration.baseline import Baseline, Neutral
 from calibration.profile import Profile, Profiles, checked_name
 from miar_rt.neutral import inputs_name, known_seconds, measure, personal
 from miar_rt.signals import EMOTIONS, FeatureFrame, Modality
-from stream.app import Devices, RunFailed, say, under_way, warm_up
+from stream.app import Devices, RunFailed, say, tell, under_way, warm_up
 from stream.calibration_meter import Meter
 from stream.calibration_view import LINES, CalibrationView, instructions
 from stream.clock import CaptureClock
-from stream.consent import ask
 from stream.events import AudioChunk, Result
 from stream.extraction import Extraction, Step
 from stream.options import CalibrateOptions, LiveOptions, check_options
@@ -117,8 +116,8 @@ def _of_devices(live: LiveOptions, seconds: float) -> Stretch:
         clock, lines = CaptureClock(), list[str]()
         devices = Devices(live, clock, held)
         warm_up(devices, recording=False)
-        if not (live.accept_notice or ask(say)):
-            raise RunFailed("nothing was captured: the notice was not agreed to")
+        if not live.accept_notice:
+            tell(lines)
         clock.restart()
         devices.open(lines)
         for line in lines:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.consent import can_answer, has_agreed
+from stream.app import tell
+from stream.consent import NOTICE, can_answer, has_agreed
 
 PROGRAM = (
     "import sys; from pathlib import Path; from stream.consent import ask; "
@@ -52,8 +53,12 @@ def test_a_no_is_respected_and_not_kept(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_nobody_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nobody is asked, and the notice comes before all else that is said."""
     monkeypatch.setattr("sys.stdin", None)
     assert not can_answer()
+    lines = ["dashboard"]
+    tell(lines)
+    assert lines == [NOTICE, "dashboard"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"version": 0, "date": "2020-01-01"}', b"[]"])
