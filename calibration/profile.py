@@ -169,7 +169,7 @@ class Profiles:
         )
         self.make_folder()
         try:
-            _write_private(path, msgspec.json.encode(document) + b"\n")
+            write_private(path, msgspec.json.encode(document) + b"\n")
         except OSError as error:
             raise ProfileError(f"cannot write {path}: {error.strerror}") from error
         return path
@@ -197,7 +197,7 @@ class Profiles:
         if target.exists():
             raise ProfileError(f"{target} is there already: name another file")
         try:
-            _write_private(target, content)
+            write_private(target, content)
         except OSError as error:
             raise ProfileError(f"cannot write {target}: {error.strerror}") from error
 
@@ -274,7 +274,7 @@ def _require_sense(document: _Document) -> None:
         raise ValueError("its date is none")
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".profile-")
     try:

@@ -17,6 +17,7 @@ from calibration.temperature import pattern_name
 from miar_rt import metrics
 from miar_rt.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from miar_rt.engines.onnx_engine import OnnxEngine
+from miar_rt.features.appearance import Appearance
 from miar_rt.signals import EMOTIONS, MODALITIES
 from miar_rt.training import simulate
 from miar_rt.training.cache import FeatureCache
@@ -117,7 +118,10 @@ def make_card(folder: Path, data: Path, machine: str) -> str:
     clips = [c for c in read_ravdess(data / "ravdess") if c.actor in recipe.validation_actors]
     engine = OnnxEngine(checkpoint)
     exams = {"ravdess": clips_exam(clips, FeatureCache())}
-    exams |= {name: make_exam(name, data / part, FeatureCache()) for name, part in HELD_OUT.items()}
+    appearance = Appearance.wanted_by(checkpoint.extractors)
+    exams |= {
+        name: make_exam(name, data / part, FeatureCache(), appearance=appearance) for name, part in HELD_OUT.items()
+    }
     parts = [
         introduction(checkpoint, recipe),
         headline_table(folder, data, clips),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from platformdirs import user_config_path
+
+from calibration.profile import write_private
 
 NOTICE_VERSION = 1
 """Raised when the notice says something else: who agreed to the older one is asked again."""
@@ -67,6 +68,4 @@ def _remember(file: Path) -> None:
     # where nothing can be written the question comes again
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(msgspec.json.encode(Consent(NOTICE_VERSION, today)))
+        write_private(file, msgspec.json.encode(Consent(NOTICE_VERSION, today)))

@@ -19,15 +19,9 @@ CONFLICTS = (
 
 
 @dataclass(frozen=True)
-class LiveOptions:
-    """Everything ``miar-live`` can be told; see its ``--help``."""
+class AnalyzeOptions:
+    """How something is scored: everything ``miar analyze`` can be told besides the file and the folder."""
 
-    camera: str | None = None
-    no_camera: bool = False
-    mic: str | None = None
-    no_mic: bool = False
-    input: Path | None = None
-    loop: bool = False
     asr: str = "auto"
     language: str | None = "en"
     text_only: bool = False
@@ -36,6 +30,18 @@ class LiveOptions:
     text_encoder: Path | None = None
     rate: float = 10.0
     profile: str | None = None
+
+
+@dataclass(frozen=True)
+class LiveOptions(AnalyzeOptions):
+    """Everything ``miar-live`` can be told; see its ``--help``."""
+
+    camera: str | None = None
+    no_camera: bool = False
+    mic: str | None = None
+    no_mic: bool = False
+    input: Path | None = None
+    loop: bool = False
     seconds: float | None = None
     record: Path | None = None
     purpose: str | None = None
@@ -47,20 +53,6 @@ class LiveOptions:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     no_server: bool = False
-
-
-@dataclass(frozen=True)
-class AnalyzeOptions:
-    """Everything ``miar analyze`` can be told besides the file and the folder; see its ``--help``."""
-
-    asr: str = "auto"
-    language: str | None = "en"
-    text_only: bool = False
-    engine: str = "auto"
-    checkpoint: Path | None = None
-    text_encoder: Path | None = None
-    rate: float = 10.0
-    profile: str | None = None
 
 
 @dataclass(frozen=True)

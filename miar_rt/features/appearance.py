@@ -11,10 +11,15 @@ import numpy as np
 from miar_rt.engines.weightless import frugal_options
 from miar_rt.features.face_crop import face_crop
 from miar_rt.features.face_tracker import Image
+from miar_rt.input_spec import APPEARANCE_SLOTS
 from miar_rt.signals import Array
 
 GRAPH = Path(__file__).with_name("appearance.onnx")
 """Trained by ``scripts/train_appearance.py`` on FER2013's training part."""
+
+
+BATCH = 256
+"""Crops at a time: enough to gain from, few enough to stay small in memory."""
 
 
 class AppearanceUnavailable(RuntimeError):  # noqa: N818 - what is the matter, in one word
@@ -66,4 +71,6 @@ class Appearance:
 
     def embed_crops(self, crops: Array) -> Array:
         """Embeddings float32 ``[n, 64]`` of crops ``[n, 48, 48]``."""
-        return np.asarray(self._session.run(["embedding"], {"crops": crops})[0], np.float32)
+        parts = [crops[i : i + BATCH] for i in range(0, len(crops), BATCH)]
+        found = [self._session.run(["embedding"], {"crops": part})[0] for part in parts]
+        return np.concatenate([np.zeros((0, APPEARANCE_SLOTS), np.float32), *found])

@@ -138,12 +138,8 @@ def looks(crops: Array, appearance: Appearance) -> Array:
     for _ in range(APPEARANCE_DRAWS):
         moved = disturbed(torch.from_numpy(crops), generator).numpy()
         both = (moved, np.ascontiguousarray(moved[:, :, ::-1]))
-        draws.append(np.stack([_in_batches(appearance, way) for way in both]))
+        draws.append(np.stack([appearance.embed_crops(way) for way in both]))
     return np.stack(draws)
-
-
-def _in_batches(appearance: Appearance, crops: Array) -> Array:
-    return np.concatenate([appearance.embed_crops(crops[i : i + 256]) for i in range(0, len(crops), 256)])
 
 
 def _training_faces(
