@@ -13,6 +13,20 @@ from typing import Annotated, Any
 
 import typer
 
+from stream.cli_options import (
+    AcceptNotice,
+    Asr,
+    Camera,
+    Checkpoint,
+    Debug,
+    Engine,
+    Language,
+    Mic,
+    ProfileName,
+    Rate,
+    TextEncoder,
+    TextOnly,
+)
 from stream.cli_profiles import calibrate, profiles_app
 from stream.cli_sessions import sessions_app
 
@@ -44,18 +58,6 @@ app.command(epilog="Example:  miar calibrate --profile ann")(calibrate)
 Version = Annotated[
     bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
 ]
-TextOnly = Annotated[bool, typer.Option("--text-only", help="Score words alone: no face, no voice.")]
-
-Asr = Annotated[str, typer.Option(help="Recogniser: auto, whisper, whisper:MODEL, sphinx or off.")]
-Language = Annotated[str, typer.Option(help="ISO 639-1 code of the speech, or auto to detect it (whisper only).")]
-Engine = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt-rtx, cuda-graph, compile, onnx or torch.")]
-Checkpoint = Annotated[Path | None, typer.Option(help="Checkpoint folder; otherwise the one that ships.")]
-TextEncoder = Annotated[
-    Path | None, typer.Option(help="Folder of the text encoder a checkpoint is for; otherwise MiniLM.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Rate = Annotated[float, typer.Option(help="Results a second at most, 1 to 60.")]
-ProfileName = Annotated[str | None, typer.Option("--profile", help="Whose profile, by miar calibrate, to apply.")]
 
 
 @live_app.command(
@@ -63,9 +65,9 @@ ProfileName = Annotated[str | None, typer.Option("--profile", help="Whose profil
     "miar-live --no-camera --asr whisper:small --json  |  miar-live --camera http://127.0.0.1:8080/video"
 )
 def live(
-    camera: Annotated[str | None, typer.Option(help="Camera by index, name or URL (MJPEG, RTSP).")] = None,
+    camera: Camera = None,
     no_camera: Annotated[bool, typer.Option("--no-camera", help="Do not look.")] = False,
-    mic: Annotated[str | None, typer.Option(help="Microphone by index or name.")] = None,
+    mic: Mic = None,
     no_mic: Annotated[bool, typer.Option("--no-mic", help="Do not listen.")] = False,
     input_: Annotated[Path | None, typer.Option("--input", help="Play a media file instead of devices.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Play the file again and again.")] = False,
@@ -81,9 +83,7 @@ def live(
     record: Annotated[Path | None, typer.Option(help="New folder to record the session into.")] = None,
     purpose: Annotated[str | None, typer.Option(help="What the recording is for, stored with it.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
-    accept_notice: Annotated[
-        bool, typer.Option("--accept-notice", help="Devices: do not ask about the people in view.")
-    ] = False,
+    accept_notice: AcceptNotice = False,
     host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one.", min=0, max=65535)] = 8765,
     token: Annotated[str | None, typer.Option(help="Ask every client for this token.")] = None,

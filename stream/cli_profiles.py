@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stream.cli_options import AcceptNotice, Camera, Checkpoint, Debug, Engine, Mic
+
 profiles_app = typer.Typer(
     rich_markup_mode=None,
     help="List, show, delete and export profiles of people.",
@@ -20,18 +22,14 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     profile: Annotated[str, typer.Option(help="Name of the profile: letters, digits, spaces, dots, dashes.")],
     seconds: Annotated[float, typer.Option(help="How long to look and listen, 5 to 300.")] = 20.0,
     input_: Annotated[Path | None, typer.Option("--input", help="Calibrate with a media file.")] = None,
-    camera: Annotated[str | None, typer.Option(help="Camera by index, name or URL (MJPEG, RTSP).")] = None,
+    camera: Camera = None,
     no_camera: Annotated[bool, typer.Option("--no-camera", help="Measure the voice alone.")] = False,
-    mic: Annotated[str | None, typer.Option(help="Microphone by index or name.")] = None,
+    mic: Mic = None,
     no_mic: Annotated[bool, typer.Option("--no-mic", help="Measure the face alone.")] = False,
-    engine: Annotated[str, typer.Option(help="As for miar-live.")] = "auto",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoint folder; otherwise the one that ships.")
-    ] = None,
-    accept_notice: Annotated[
-        bool, typer.Option("--accept-notice", help="Devices: do not ask about the people in view.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001
+    engine: Engine = "auto",
+    checkpoint: Checkpoint = None,
+    accept_notice: AcceptNotice = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Measure a person's neutral voice and face, so that results are about them and not about the average."""
     from stream.guided_calibration import run_calibrate

@@ -1,0 +1,26 @@
+"""Options that several commands have, each described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Camera = Annotated[str | None, typer.Option(help="Camera by index, name or URL (MJPEG, RTSP).")]
+Mic = Annotated[str | None, typer.Option(help="Microphone by index or name.")]
+AcceptNotice = Annotated[
+    bool, typer.Option("--accept-notice", help="Devices: do not ask about the people in view.")
+]
+TextOnly = Annotated[bool, typer.Option("--text-only", help="Score words alone: no face, no voice.")]
+
+Asr = Annotated[str, typer.Option(help="Recogniser: auto, whisper, whisper:MODEL, sphinx or off.")]
+Language = Annotated[str, typer.Option(help="ISO 639-1 code of the speech, or auto to detect it (whisper only).")]
+Engine = Annotated[str, typer.Option(help="auto, tensorrt, tensorrt-rtx, cuda-graph, compile, onnx or torch.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="Checkpoint folder; otherwise the one that ships.")]
+TextEncoder = Annotated[
+    Path | None, typer.Option(help="Folder of the text encoder a checkpoint is for; otherwise MiniLM.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Rate = Annotated[float, typer.Option(help="Results a second at most, 1 to 60.")]
+ProfileName = Annotated[str | None, typer.Option("--profile", help="Whose profile, by miar calibrate, to apply.")]
