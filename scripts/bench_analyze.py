@@ -19,7 +19,7 @@ from bench_report import publish, section, table
 
 from miar_rt.features.text import TextEncoder
 from stream.analyze import Analyzer
-from stream.app import run_analyze
+from stream.app_analyze import run_analyze
 from stream.asr.choose import choose_recogniser
 from stream.options import AnalyzeOptions
 from stream.scoring import load_scorer

@@ -122,7 +122,7 @@ def analyze(
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
     """Run the live path over a file, in media time and as fast as it goes; two runs give the same bytes."""
-    from stream.app import run_analyze
+    from stream.app_analyze import run_analyze
     from stream.options import AnalyzeOptions
 
     run_analyze(

@@ -14,12 +14,13 @@ from calibration.baseline import Baseline, Neutral
 from calibration.profile import Profile, Profiles, checked_name
 from miar_rt.neutral import inputs_name, known_seconds, measure, personal
 from miar_rt.signals import EMOTIONS, FeatureFrame, Modality
-from stream.app import Devices, RunFailed, say, tell, under_way, warm_up
+from stream.app import RunFailed, say, tell, under_way
 from stream.calibration_meter import Meter
 from stream.calibration_view import LINES, CalibrationView, instructions
 from stream.clock import CaptureClock
 from stream.events import AudioChunk, Result
 from stream.extraction import Extraction, Step
+from stream.inputs import Devices, warm_up
 from stream.options import CalibrateOptions, LiveOptions, check_options
 from stream.profiles import PARTS, told_seconds
 from stream.scoring import Scorer, load_scorer

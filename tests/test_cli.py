@@ -332,7 +332,7 @@ def test_interrupted_while_it_prepares(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stream.app.load_scorer", interrupt)
+    monkeypatch.setattr(f"stream.{'app_analyze' if program == 'miar' else 'app'}.load_scorer", interrupt)
     call = ["analyze", clip, "--out", tmp_path / "report"] if program == "miar" else ["--input", clip]
     assert run(capfd, program, *call) == Outcome(code, "", "")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,68 @@
+"""``miar analyze``: a file in media time, and the report of it in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miar_rt.features.appearance import Appearance
+from stream.app import listening_to, open_words, progress, say, under_way
+from stream.options import AnalyzeOptions
+from stream.profiles import know
+from stream.report import FILES, Report, SourceInfo, check_writable
+from stream.scoring import load_scorer
+from stream.session import Session, SessionConfig
+
+if TYPE_CHECKING:
+    from stream.analyze import Analyzer
+    from stream.sources.media_file import MediaFile
+
+
+def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
+    """``miar analyze``: a file in media time, and the report of it in ``out``.
+
+    Raises
+    ------
+    Exception
+        One of ``WRONG_INPUT`` or ``ReportError``, before anything is written.
+    """
+    from stream.analyze import Analyzer
+    from stream.sources.media_file import MediaFile
+
+    SessionConfig(options.rate)
+    media = MediaFile(path, video=not options.text_only)
+    check_writable(out)
+    lines: list[str] = []
+    with contextlib.ExitStack() as held:
+        scorer, why = load_scorer(options.checkpoint, options.engine)
+        held.callback(scorer.engine.close)
+        lines.append(why)
+        appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
+        profile = know(scorer, options.profile, lines)
+        recogniser, encoder = (
+            open_words(options, scorer.checkpoint, None, held, lines) if media.has_audio else (None, None)
+        )
+        wanted = listening_to(media.has_video, media.has_audio, recogniser, options.text_only, lines)
+        config = SessionConfig(options.rate, wanted, profile)
+        for line in lines:
+            say(line)
+        held.enter_context(under_way())
+        analyzer = Analyzer(Session(scorer, encoder, config), recogniser, appearance)
+        results = _analyze(media, out, analyzer)
+    if media.damage:
+        say(f"warning: {media.damage}")
+    say(f"{results} result{'' if results == 1 else 's'} in {out}: {', '.join(FILES)}")
+
+
+def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> int:
+    """Write the report; how many results are in it."""
+    # a file's name is bytes, the report is text
+    name = media.name.encode(errors="replace").decode()
+    source = SourceInfo(name, media.duration, media.has_video, media.has_audio, None)
+    with Report(out, source) as report, analyzer:
+        for event in progress("analysing", analyzer.run(media), media.duration):
+            report.add(event)
+        report.source = dataclasses.replace(source, damage=media.damage)
+    return report.results

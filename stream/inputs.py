@@ -1,0 +1,104 @@
+"""The sources a live run listens to: probed when made, opened once nothing about the call can be wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from stream.clock import CaptureClock
+from stream.options import LiveOptions
+from stream.recording_format import schema
+from stream.sources import AudioSource, NoDefaultDevice, Source, SourceError, VideoSource
+from stream.sources.slot import Slot
+
+Some = TypeVar("Some", bound=Source)
+
+
+class Devices:
+    """The sources that were asked for: probed when made, opened by ``open``."""
+
+    def __init__(self, options: LiveOptions, clock: CaptureClock, held: contextlib.ExitStack) -> None:
+        self._options = options
+        self._clock = clock
+        self._held = held
+        self.video: Slot[VideoSource] | None = None
+        self.audio: Slot[AudioSource] | None = None
+        self._sees = not options.no_camera and not options.text_only
+        self.hears = not options.no_mic
+        if options.input:
+            from stream.sources.realtime import RealtimeMedia
+
+            self._media = RealtimeMedia(options.input, clock, options.loop, video=self._sees, audio=self.hears)
+            self._sees, self.hears = self._media.has_video, self._media.has_audio
+        self._need_something()
+
+    @property
+    def sees(self) -> bool:
+        """Whether there is, or may be, a picture."""
+        return self._sees
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What each modality listens to, for people."""
+        options = self._options
+        if options.input:
+            found = {"vision": options.input.name, "audio": options.input.name}
+        else:
+            found = {"vision": f"camera {options.camera or 0}", "audio": f"microphone {options.mic or ''}".strip()}
+        return {m: name for m, name in found.items() if (self._sees if m == "vision" else self.hears)}
+
+    def open(self, lines: list[str]) -> None:
+        """Open them; a default device that is absent is a warning in ``lines``, one that was named is an error."""
+        if self._options.input:
+            media = self._held.enter_context(self._media)
+            self.video = Slot[VideoSource](media) if self._sees else None
+            self.audio = Slot[AudioSource](media) if self.hears else None
+            return
+        absent: list[str] = []
+        self.video = self._open(self._camera, absent) if self._sees else None
+        self.audio = self._open(self._microphone, absent) if self.hears else None
+        self._sees, self.hears = self.video is not None, self.audio is not None
+        self._need_something(absent)
+        lines.extend(f"warning: {reason}" for reason in absent)
+
+    def _need_something(self, absent: Sequence[str] = ()) -> None:
+        if not self._sees and not self.hears:
+            why = f" ({'; '.join(absent)})" if absent else ""
+            raise SourceError(
+                f"nothing to look at or listen to{why}: give --camera, --mic or --input, or see `miar devices`"
+            )
+
+    def _camera(self) -> VideoSource:
+        from stream.sources.camera import Camera
+
+        return Camera(self._options.camera, self._clock)
+
+    def _microphone(self) -> AudioSource:
+        from stream.sources.microphone import Microphone
+
+        return Microphone(self._options.mic, self._clock)
+
+    def _open(self, make: Callable[[], Some], absent: list[str]) -> Slot[Some] | None:
+        source = make()
+        try:
+            source.__enter__()
+        except NoDefaultDevice as error:
+            absent.append(str(error))
+            return None
+        slot = Slot(source, make)
+        self._held.callback(slot.close)
+        return slot
+
+
+def warm_up(devices: Devices, recording: bool) -> None:
+    """Load what is slow to load before anything is captured, so that no sound waits for it."""
+    from miar_rt.features.face import FaceExtractor
+    from stream.senses import Hearing
+
+    if devices.sees:
+        FaceExtractor().close()
+    if devices.hears:
+        Hearing().acoustic.close()
+    if recording:
+        schema()
