@@ -28,7 +28,7 @@ FORMAT = "miar-checkpoint"
 FORMAT_VERSION = 1
 DEFAULT = Path(__file__).parent / "checkpoints" / "default"
 _WEIGHTS, _DOCUMENT, _GRAPH = "model.safetensors", "model.json", "graph.onnx"
-_NETWORK, _STATISTICS = "network.", "statistics."
+_NETWORK, _STATISTICS, _TEXT_ADAPTER = "network.", "statistics.", "text_adapter."
 LONGEST_NAME = 64
 LARGEST_FILE = 1 << 30
 
@@ -63,6 +63,8 @@ class Checkpoint:
         What it was trained on and how well it did, as written by training; not interpreted here.
     graph
         The network's graph without weights.
+    text_adapter
+        Low-rank adapters of the published text encoder, as ``features.text.TextEncoder`` takes them.
     sha256
         Of ``model.safetensors``; empty until saved.
     """
@@ -78,6 +80,7 @@ class Checkpoint:
     extractors: dict[str, str] = field(default_factory=dict)
     corpora: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+    text_adapter: dict[str, Array] = field(default_factory=dict)
     sha256: str = ""
 
     @property
@@ -130,6 +133,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Checkpoint:
     from safetensors.numpy import save
 
     tensors = {_NETWORK + name: array for name, array in checkpoint.state.items()}
+    tensors |= {_TEXT_ADAPTER + name: array for name, array in checkpoint.text_adapter.items()}
     for modality in MODALITIES:
         tensors[f"{_STATISTICS}{modality}.location"] = checkpoint.statistics[modality].location
         tensors[f"{_STATISTICS}{modality}.scale"] = checkpoint.statistics[modality].scale
@@ -199,7 +203,8 @@ def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpo
     _require_spec(folder, document, spec)
     weights = _read_verified(folder / _WEIGHTS, document.weights_sha256)
     graph = _read_verified(folder / _GRAPH, document.graph_sha256)
-    state, statistics = _tensors(folder, weights, spec)
+    tensors, statistics = _tensors(folder, weights, spec)
+    state, text_adapter = _part(tensors, _NETWORK), _part(tensors, _TEXT_ADAPTER)
     missing = set(document.graph_weights) - state.keys()
     if missing:
         raise CheckpointError(
@@ -207,7 +212,7 @@ def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpo
         )
     try:
         temperatures = Temperatures(document.temperatures)
-        _require_sense(document, state)
+        _require_sense(document, tensors)
     except ValueError as error:
         raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
     return Checkpoint(
@@ -222,6 +227,7 @@ def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpo
         extractors=document.extractors,
         corpora=document.corpora,
         scores=document.scores,
+        text_adapter=text_adapter,
         sha256=document.weights_sha256,
     )
 
@@ -249,7 +255,7 @@ def _read_document(folder: Path) -> _Document:
     return document
 
 
-def _require_sense(document: _Document, state: Mapping[str, Array]) -> None:
+def _require_sense(document: _Document, tensors: Mapping[str, Array]) -> None:
     """Look for values that would give answers without meaning; ``ValueError`` names them."""
     if not (0 < len(document.name) <= LONGEST_NAME and document.name.isprintable()):
         raise ValueError(f"its name must be 1 to {LONGEST_NAME} printable characters")
@@ -259,7 +265,7 @@ def _require_sense(document: _Document, state: Mapping[str, Array]) -> None:
     unknown = document.temperatures.keys() - patterns
     if unknown:
         raise ValueError(f"temperature of an unknown pattern {min(unknown)!r}")
-    wrong = [name for name, array in state.items() if not np.isfinite(array).all()]
+    wrong = [name for name, array in tensors.items() if not np.isfinite(array).all()]
     if wrong:
         raise ValueError(f"{wrong[0]} holds what is no number")
 
@@ -294,8 +300,12 @@ def _read_verified(path: Path, sha256: str) -> bytes:
     return content
 
 
+def _part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+
+
 def _tensors(folder: Path, weights: bytes, spec: InputSpec) -> tuple[dict[str, Array], Statistics]:
-    """Split ``model.safetensors`` into the network's state and the feature statistics."""
+    """What ``model.safetensors`` holds, and the feature statistics in it."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -317,5 +327,4 @@ def _tensors(folder: Path, weights: bytes, spec: InputSpec) -> tuple[dict[str, A
             )
         if not (np.isfinite(location).all() and np.isfinite(scale).all() and (scale > 0.0).all()):
             raise CheckpointError(f"{folder / _WEIGHTS}: the statistics of {modality} are no statistics")
-    state = {name.removeprefix(_NETWORK): array for name, array in tensors.items() if name.startswith(_NETWORK)}
-    return state, statistics
+    return tensors, statistics

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench_report import publish, section, table
 
-from miar_rt.features.text import TextEncoder
+from miar_rt.features.text_onnx import open_encoder
 from stream.analyze import Analyzer
 from stream.app_analyze import run_analyze
 from stream.asr.choose import choose_recogniser
@@ -55,7 +55,8 @@ def speed(file: Path, seconds: float, checkpoint: Path | None) -> float:
     with contextlib.ExitStack() as held:
         scorer, _ = load_scorer(checkpoint, "onnx")
         held.callback(scorer.engine.close)
-        session = Session(scorer, TextEncoder())
+        model = scorer.checkpoint
+        session = Session(scorer, open_encoder(None, model.extractors, model.text_adapter))
         if recogniser is not None:
             held.callback(recogniser.close)
         analyzer = held.enter_context(Analyzer(session, recogniser))

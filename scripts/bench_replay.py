@@ -31,7 +31,11 @@ def replayed(folder: Path, checkpoint: Path | None, engine: str, times: int) -> 
         held.callback(scorer.engine.close)
         for _ in range(times):
             # a new encoder, because the last one remembers texts
-            replay = Replay(Recording(folder), scorer, open_encoder(None, scorer.checkpoint.extractors))
+            replay = Replay(
+                Recording(folder),
+                scorer,
+                open_encoder(None, scorer.checkpoint.extractors, scorer.checkpoint.text_adapter),
+            )
             began = time.perf_counter()
             for _ in replay.run():
                 pass

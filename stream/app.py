@@ -135,7 +135,7 @@ def open_words(
         return None, None
     held.callback(recogniser.close)
     try:
-        encoder = open_encoder(options.text_encoder, checkpoint.extractors)
+        encoder = open_encoder(options.text_encoder, checkpoint.extractors, checkpoint.text_adapter)
     except TextEncoderUnavailable as error:
         if options.text_encoder is not None:
             raise

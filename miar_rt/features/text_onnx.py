@@ -23,6 +23,7 @@ from miar_rt.features.text import (
     Encoder,
     TextEncoder,
     TextEncoderUnavailable,
+    adapted_name,
     open_tokenizer,
     sha256_of,
 )
@@ -39,7 +40,9 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _OUTPUTS = ("last_hidden_state", "token_embeddings")
 
 
-def open_encoder(folder: Path | None, extractors: Mapping[str, str]) -> Encoder:
+def open_encoder(
+    folder: Path | None, extractors: Mapping[str, str], adapters: Mapping[str, Array] | None = None
+) -> Encoder:
     """Open the text encoder that a checkpoint was trained on.
 
     Parameters
@@ -49,6 +52,8 @@ def open_encoder(folder: Path | None, extractors: Mapping[str, str]) -> Encoder:
     extractors
         The checkpoint's. Without ``text`` in it the published MiniLM is meant. What is compared is the digest: a
         folder may be renamed.
+    adapters
+        The checkpoint's, of the published MiniLM.
 
     Raises
     ------
@@ -59,8 +64,8 @@ def open_encoder(folder: Path | None, extractors: Mapping[str, str]) -> Encoder:
     """
     wanted = extractors.get("text", EXTRACTOR)
     if folder is None:
-        _require(wanted, EXTRACTOR)
-        return TextEncoder()
+        _require(wanted, adapted_name(adapters or {}))
+        return TextEncoder(adapters=adapters)
     encoder = OnnxTextEncoder(folder)
     _require(wanted, encoder.name)
     return encoder
@@ -69,7 +74,7 @@ def open_encoder(folder: Path | None, extractors: Mapping[str, str]) -> Encoder:
 def _require(wanted: str, name: str) -> None:
     if _digest(wanted) == _digest(name):
         return
-    published = _digest(wanted) == _digest(EXTRACTOR)
+    published = wanted.startswith(EXTRACTOR)
     remedy = "leave --text-encoder out" if published else "give that one's folder by --text-encoder FOLDER"
     raise ValueError(f"the checkpoint was trained on the text encoder {wanted}, not on {name}: {remedy}")
 

@@ -28,6 +28,8 @@ BLENDED, BLEND = 0.3, 0.3
 """Share of stills that move towards another of their class, and how far at most."""
 TRACKING_JITTER = 0.008
 """Of landmarks, in eye distances: up to a fraction of what they vary between faces."""
+LOOKLESS, UNITS_ALONE = 0.15, 0.1
+"""Shares of faces without appearance, and with nothing but action units."""
 MARGIN = 2
 """Empty rows kept before the earliest filled one when a batch is trimmed: what the convolution reaches over."""
 
@@ -121,8 +123,12 @@ class Faces:
         self._labels = labels
         self._same = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
 
-    def draw(self, stills: Integers, steps: int, random: Random) -> Windows:
-        """A window of each still: up to ``steps`` rows, the newest last."""
+    def draw(self, stills: Integers, steps: int, random: Random, known: float = 0.0) -> Windows:
+        """A window of each still: up to ``steps`` rows, the newest last.
+
+        A share of ``known`` comes with a baseline that changes nothing: pictures of strangers tell no neutral, and
+        the network must not take it for a sign of how the face was seen.
+        """
         others = np.array([random.choice(self._same[int(self._labels[i])]) for i in stills])
         side = (random.random(len(stills)) < 0.5).astype(np.int64)
         first, second = (self._rows(side, which, random) for which in (stills, others))
@@ -132,7 +138,16 @@ class Faces:
         length = random.integers(1, steps + 1, len(stills))
         values[np.arange(steps)[None] < (steps - length)[:, None]] = np.nan
         values[(random.random((len(stills), steps)) < 0.1) & (np.arange(steps) < steps - 1)] = np.nan
-        return Windows(values.astype(np.float32), np.isfinite(values).any(axis=2))
+        self._lose_groups(values, random)
+        persons = [_anyone(values.shape[2]) if random.random() < known else None for _ in stills]
+        return Windows(values.astype(np.float32), np.isfinite(values).any(axis=2), persons)
+
+    def _lose_groups(self, values: Array, random: Random) -> None:
+        """Some windows have no appearance, some nothing but action units, as where another tool read them off."""
+        groups, lot = self._spec.vision_groups, random.random(len(values))
+        values[lot < LOOKLESS, :, groups["appearance"]] = np.nan
+        for name in ("mesh", "pose", "appearance"):
+            values[lot > 1.0 - UNITS_ALONE, :, groups[name]] = np.nan
 
     def _rows(self, side: Integers, stills: Integers, random: Random) -> Array:
         """Channels of stills, each seen from its ``side``; the appearance is that of one of several crops."""
@@ -158,6 +173,11 @@ class Faces:
         pose[:, :, 5] = place(count, random)[:, None, 2]
 
 
+def _anyone(channels: int) -> Baseline:
+    """The baseline that leaves everything as it is."""
+    return Baseline(np.ones(channels), np.zeros(channels))
+
+
 def place(count: int, random: Random) -> Array:
     """Where faces are before a camera, ``[count, 3]``: x, y and eye distance as shares of the picture's height."""
     middle = random.normal(0.0, 0.2, (count, 2))
@@ -177,10 +197,9 @@ class Texts:
         self.variants = variants
         self._builder = WindowBuilder(spec)
 
-    def draw(self, texts: Integers, random: Random) -> Windows:
-        """One window of each text in a random variant, up to 6 s after its last word, some of its tokens lost."""
+    def draw(self, texts: Integers, delays: NDArray[np.float64], random: Random) -> Windows:
+        """One window of each text in a random variant, ``delays`` seconds after its last word, some tokens lost."""
         chosen = random.integers(len(self.variants), size=len(texts))
-        delays = random.uniform(0.0, 1.0, len(texts)) ** 2 * 6.0
         whole = join([self.window(int(v), int(i), float(d)) for v, i, d in zip(chosen, texts, delays, strict=True)])
         lost = random.random(whole.mask.shape) < TOKENS_LOST
         lost[:, -1] = False

@@ -66,7 +66,7 @@ def evaluate(
     _check_request(corpus, modalities, faces, baseline)
     model = load_checkpoint(checkpoint)
     reads = CORPORA[corpus] == "text" or text_encoder is not None
-    encoder = open_encoder(text_encoder, model.extractors) if reads else None
+    encoder = open_encoder(text_encoder, model.extractors, model.text_adapter) if reads else None
     appearance = Appearance.wanted_by(model.extractors)
     exam = _exam(corpus, path, baseline, encoder, appearance)
     engine, _ = choose_engine(AUTO, model)

@@ -68,6 +68,8 @@ class Exam:
         int64 ``[windows]``: which sample each window belongs to; samples without one stay unanswered.
     windows
         Makes the raw windows of some numbers, full length.
+    weight
+        float64 ``[windows]``: what each window counts in its sample's answer, equally much when not given.
     """
 
     modality: Modality
@@ -75,6 +77,7 @@ class Exam:
     rated: bool
     owner: Integers
     windows: Callable[[Integers], Windows]
+    weight: Floats | None = None
 
 
 def voice_exam(
@@ -85,6 +88,7 @@ def voice_exam(
 ) -> Exam:
     """Clips, each answered by the mean over the windows that end every half second while there is a voice.
 
+    A window counts as long as the voice that is heard in it: the first ones know a syllable.
     ``baselines`` holds the speaker's baseline of each clip, or nothing at all.
     """
     moments = [(clip, end) for clip in range(len(grids)) for end in answer_steps(grids[clip], spec)]
@@ -95,7 +99,14 @@ def voice_exam(
         return Windows(values, np.isfinite(values[:, :, :-1]).any(axis=2), persons)
 
     owner = np.array([clip for clip, _ in moments], np.int64)
-    return Exam("audio", np.array(labels, np.float64), False, owner, windows)
+    weight = np.array([_heard(grids[clip], end, spec) for clip, end in moments])
+    return Exam("audio", np.array(labels, np.float64), False, owner, windows, weight)
+
+
+def _heard(grid: Array, step: int, spec: InputSpec) -> float:
+    """Seconds of speech in the window whose newest row is ``step``; never quite nothing."""
+    rows = grid[max(step + 1 - spec.audio_steps, 0) : step + 1, -1]
+    return max(float((np.nan_to_num(rows) > SPEECH).sum()), 1.0) / spec.audio_rate
 
 
 def answer_steps(grid: Array, spec: InputSpec = SPEC) -> Integers:
@@ -215,12 +226,14 @@ def nothing(modality: Modality, batch: int, spec: InputSpec = SPEC) -> Windows:
 
 
 def mean_by_owner(values: Floats, exam: Exam) -> Floats:
-    """Mean of ``values [windows, ...]`` for each sample; NaN where it has no window."""
+    """Weighted mean of ``values [windows, ...]`` for each sample; NaN where it has no window."""
+    weight = np.ones(len(exam.owner)) if exam.weight is None else exam.weight
+    shape = (-1, *[1] * (values.ndim - 1))
     total = np.zeros((len(exam.truth), *values.shape[1:]))
-    np.add.at(total, exam.owner, values)
-    count = np.bincount(exam.owner, minlength=len(exam.truth)).astype(np.float64)
+    np.add.at(total, exam.owner, values * weight.reshape(shape))
+    count = np.bincount(exam.owner, weight, minlength=len(exam.truth))
     count[count == 0.0] = np.nan
-    return np.asarray(total / count.reshape(-1, *[1] * (values.ndim - 1)))
+    return np.asarray(total / count.reshape(shape))
 
 
 def grade(exam: Exam, answers: Answers, temperatures: Temperatures) -> dict[str, Any]:

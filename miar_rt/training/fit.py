@@ -137,17 +137,19 @@ def ship(out: Path, run: Run, seed: int, languages: Sequence[str] = ()) -> None:
         temperatures=temperatures,
         interval_factor=interval_factor(exams, answers),
         graph=trace_network(config, SPEC),
-        extractors=run.material.extractors | _said(languages, recipe),
+        extractors=run.material.extractors | _said(languages, run),
         corpora={"samples": run.material.sizes, "seed": seed, **run.record()},
         scores={name: grade(exam, answers[name], temperatures) for name, exam in exams.items()},
+        text_adapter=run.material.text_adapter,
     )
     save_checkpoint(out, checkpoint)
     (out / RECIPE).write_text(to_toml(recipe))
 
 
-def _said(languages: Sequence[str], recipe: Recipe) -> dict[str, str]:
+def _said(languages: Sequence[str], run: Run) -> dict[str, str]:
     """What else a checkpoint says about its inputs: see ``Checkpoint.languages`` and ``baselines``."""
-    said = {"languages": ",".join(languages), "baselines": "audio" if recipe.baseline_share else ""}
+    told = ["audio", "vision"] if run.material.takes else ["audio"]
+    said = {"languages": ",".join(languages), "baselines": ",".join(told) if run.recipe.baseline_share else ""}
     return {name: value for name, value in said.items() if value}
 
 
@@ -241,8 +243,9 @@ class Run:
         return totals
 
     def _step(self) -> dict[str, float]:
-        mixture = Mixture(self.recipe.sentiment_share, self.recipe.conflict_share)
-        draw = draw_batch(self.material.corpora, self.recipe.batch, mixture, self.random)
+        recipe = self.recipe
+        mixture = Mixture(recipe.sentiment_share, recipe.conflict_share, recipe.takes_share, recipe.astray)
+        draw = draw_batch(self.material.corpora, recipe.batch, mixture, self.random)
         patterns = draw_patterns(self.random)
         inputs = {name: torch.from_numpy(array) for name, array in self._inputs(draw).items()}
         for name in MODALITIES:
@@ -260,12 +263,12 @@ class Run:
 
     def _inputs(self, draw: Draw) -> dict[str, Array]:
         steps = int(self.random.choice(FACE_STEPS, p=FACE_STEPS_SHARES))
+        takes, known = self.material.takes, self.recipe.baseline_share
+        faces = self.material.faces.draw(draw.vision, steps, self.random, known)
         windows: dict[Modality, Windows] = {
-            "text": self.material.texts.draw(draw.text, self.random),
-            "audio": self.material.voices.draw(
-                draw.audio, self.random, self.recipe.clean_share, self.recipe.baseline_share
-            ),
-            "vision": self.material.faces.draw(draw.vision, steps, self.random),
+            "text": self.material.texts.draw(draw.text, draw.delay, self.random),
+            "audio": self.material.voices.draw(draw.audio, self.random, self.recipe.clean_share, known),
+            "vision": takes.put(faces, draw.taken, draw.audio, self.random, known) if takes else faces,
         }
         return trim(network_inputs(windows, self.statistics))
 

@@ -31,7 +31,7 @@ class StepLoss:
         """Losses by name and their ``total``, for answers to ``patterns [P, 3]``."""
         emotion = self._emotion(outputs, draw, patterns)
         sentiment = self._sentiment(outputs, draw, patterns)
-        agreeing = torch.from_numpy(draw.agreeing).float().unsqueeze(1).expand(-1, 3)
+        agreeing = torch.from_numpy(draw.agreeing).float()
         alignment = self._alignment(outputs.unimodal, agreeing)
         unimodal = self._unimodal(outputs, draw)
         total = (
@@ -44,7 +44,7 @@ class StepLoss:
         return losses | {"total": total}
 
     def _emotion(self, outputs: Outputs, draw: Draw, patterns: Floats) -> Tensor:
-        targets, known = (torch.from_numpy(array) for array in emotion_targets(draw.emotion, patterns))
+        targets, known = (torch.from_numpy(array) for array in emotion_targets(draw, patterns))
         weights = torch.from_numpy(class_weights(self._corpora, patterns))
         smoothed = (1.0 - self._recipe.smoothing) * targets + self._recipe.smoothing / CLASSES
         entropy = -(smoothed * outputs.logits.log_softmax(-1)).sum(-1)

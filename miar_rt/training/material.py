@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from miar_rt.features.appearance import Appearance
-from miar_rt.features.text import Encoder
+from miar_rt.features.text import Encoder, TextEncoder
 from miar_rt.signals import Array, Modality
+from miar_rt.training.action_units import read_action_units
 from miar_rt.training.appearance import disturbed
 from miar_rt.training.batches import Faces, Texts, Voices, Windows, channel_statistics, join
 from miar_rt.training.cache import FeatureCache
@@ -26,10 +27,12 @@ from miar_rt.training.extract import (
     face_rows,
     mirrored,
 )
-from miar_rt.training.pairing import ByLabel, Corpora
+from miar_rt.training.pairing import ByLabel, Corpora, draw_delays
 from miar_rt.training.persons import Speakers
 from miar_rt.training.recipe import Recipe
 from miar_rt.training.simulate import Hypothesis, in_context, recognised, spoken, written
+from miar_rt.training.takes import Takes
+from miar_rt.training.text_adapter import Reading, text_adapter
 from miar_rt.window import Statistics
 
 LAYOUT = (
@@ -39,6 +42,8 @@ LAYOUT = (
 HELD_OUT = {
     "fer2013": "fer2013_valid.npz", "meld": "meld/dev.csv", "mosi": "mosi/dev.csv", "mosei": "mosei/valid.csv",
 }  # fmt: skip
+TAKES = "ravdess_au.npz"
+"""Action units of the faces in RAVDESS's takes, which a data folder may hold."""
 STATISTICS_DRAWS = 2000
 APPEARANCE_DRAWS = 4
 
@@ -47,7 +52,8 @@ APPEARANCE_DRAWS = 4
 class Material:
     """What is drawn from (``voices faces texts`` by the numbers in ``corpora``) and what is validated on.
 
-    ``extractors`` names what made the features of each modality.
+    ``extractors`` names what made the features of each modality, ``text_adapter`` is what MiniLM was given first,
+    ``takes`` are the faces of the voices if they are there.
     """
 
     corpora: Corpora
@@ -57,6 +63,8 @@ class Material:
     exams: dict[str, Exam]
     sizes: dict[str, int]
     extractors: dict[str, str]
+    text_adapter: dict[str, Array]
+    takes: Takes | None = None
 
 
 def check_layout(data: Path) -> None:
@@ -104,10 +112,17 @@ def load_material(
         raise ValueError(f"{data / 'ravdess'}: needs clips of the validation actors and of others")
     copies = [extract_clips(training, copy, cache, progress=progress) for copy in range(recipe.renderings + 1)]
     voices = Voices(copies, speakers=Speakers(training, copies))
+    takes = Takes(training, read_action_units(data / TAKES)) if (data / TAKES).exists() else None
     faces, face_labels = _training_faces(data, cache, appearance, progress)
     meld, mosi = read_meld(data / "meld/train.csv"), read_mosi(data / "mosi/train.csv")
     mosei = read_mosei(data / "mosei/train.csv")
-    texts = _training_texts([meld, mosi, mosei], recipe.text_variants, cache, encoder, progress)
+    heard = [[hypotheses(c, variant) for variant in range(recipe.text_variants)] for c in (meld, mosi, mosei)]
+    adapter: dict[str, Array] = {}
+    if encoder is None and recipe.adapter_rank:
+        readings = [Reading(*one) for one in zip((meld, mosi, mosei), heard, recipe.adapter_times, strict=True)]
+        adapter = text_adapter(readings, recipe, cache, progress=progress)
+        encoder = TextEncoder(adapters=adapter)
+    texts = _training_texts(heard, cache, encoder, progress)
     exams = _exams(data, held_out, cache, encoder, appearance, progress)
     corpora = Corpora(
         text=ByLabel(np.array([u.label for u in meld], np.int64)),
@@ -116,6 +131,7 @@ def load_material(
         text_sentiment=np.array([u.sentiment for u in (*meld, *mosi, *mosei)], np.float32),
         rated=np.split(np.arange(len(meld), len(meld) + len(mosi) + len(mosei)), [len(mosi)]),
         rated_shares=(recipe.mosi_share, 1.0 - recipe.mosi_share),
+        taken=takes.there if takes else None,
     )
     sizes = {
         "ravdess": len(training),
@@ -124,7 +140,9 @@ def load_material(
         "mosi": len(mosi),
         "mosei": len(mosei),
     }
-    return Material(corpora, voices, faces, texts, exams, sizes, extractor_versions(encoder, appearance))
+    return Material(
+        corpora, voices, faces, texts, exams, sizes, extractor_versions(encoder, appearance), adapter, takes
+    )
 
 
 def looks(crops: Array, appearance: Appearance) -> Array:
@@ -161,17 +179,14 @@ def _training_faces(
 
 
 def _training_texts(
-    corpora: Sequence[Sequence[Utterance]],
-    variants: int,
-    cache: FeatureCache,
-    encoder: Encoder | None,
-    progress: bool,
+    heard: Sequence[Sequence[Sequence[Hypothesis]]], cache: FeatureCache, encoder: Encoder | None, progress: bool
 ) -> Texts:
-    heard = [[h for corpus in corpora for h in hypotheses(corpus, variant)] for variant in range(variants)]
+    """Texts of hypotheses ``heard[corpus][variant]``, the corpora one after another."""
+    variants = [[h for corpus in of_corpora for h in corpus] for of_corpora in zip(*heard, strict=True)]
     return Texts(
         [
             extract_texts(h, cache, encoder=encoder, what=f"texts, variant {i}", progress=progress)
-            for i, h in enumerate(heard)
+            for i, h in enumerate(variants)
         ]
     )
 
@@ -218,7 +233,7 @@ def training_statistics(material: Material, random: np.random.Generator) -> Stat
     texts = random.integers(len(corpora.text_sentiment), size=count)
     faces = random.integers(len(corpora.vision.labels), size=count)
     drawn: dict[Modality, Windows] = {
-        "text": material.texts.draw(texts, random),
+        "text": material.texts.draw(texts, draw_delays(count, random), random),
         "audio": material.voices.draw(voices, random),
         "vision": join([material.faces.draw(part, 2, random) for part in np.array_split(faces, 4)]),
     }

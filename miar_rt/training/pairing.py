@@ -2,7 +2,9 @@
 
 No corpus here holds all three of one person, so samples are put together: matched by label, matched by
 sentiment, and deliberately in conflict. Matched ones are independent given the label, which real people are
-not; what fusion learns from them is to weigh evidence, and conflicts keep it from being too sure.
+not; what fusion learns from them is to weigh evidence, and conflicts keep it from being too sure. Some modalities
+go astray: they are of another sample while the answer stays, as when somebody says in a flat voice what moves them.
+What a modality can say is bounded by how often it does (a mixture likelihood, as in robust regression).
 """
 
 from __future__ import annotations
@@ -17,11 +19,18 @@ from miar_rt.signals import EMOTIONS
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 Random = np.random.Generator
 
 CLASSES = len(EMOTIONS)
 VALENCE = np.array([0.0, 1.5, -1.3, -1.5, 0.2, -1.7, -1.2], np.float32)
 """Sentiment lent to voices and faces, by emotion, where no corpus rates them: a sign and a rough size."""
+
+OLD_SHARE, OLDEST_WORDS, FRESH_SECONDS, AGEING = 0.25, 13.0, 2.0, 0.05
+"""Share of windows with old words and the age of the oldest, in seconds; from when on words go astray, and how much
+more likely with every second."""
+ASTRAY_WEIGHT = 1e-3
+"""What a modality that went astray counts beside one that did not."""
 
 SINGLES: tuple[tuple[int, int, int], ...] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 PAIRS: tuple[tuple[int, int, int], ...] = ((1, 1, 0), (1, 0, 1), (0, 1, 1))
@@ -45,10 +54,22 @@ class ByLabel:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Shares of a batch: the rest of it is matched by label."""
+    """Shares of a batch; the rest of it is matched by label.
+
+    Attributes
+    ----------
+    sentiment, conflict
+        Matched by sentiment; deliberately in conflict.
+    takes
+        Whose face is that of the very take that the voice is of, where there is one.
+    astray
+        Whose text, voice or face has gone astray; texts more often as they get older.
+    """
 
     sentiment: float = 0.3
     conflict: float = 0.12
+    takes: float = 0.0
+    astray: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +85,13 @@ class Draw:
     sentiment, trust
         float32 ``[B, 3]``: sentiment of each modality and how far to trust it.
     agreeing
-        bool ``[B]``: the three belong together.
+        bool ``[B, 3]``: the modality belongs together with the others.
+    astray
+        bool ``[B, 3]``: the modality says nothing about the sample.
+    taken
+        bool ``[B]``: the face is that of the voice's take, and not of ``vision``.
+    delay
+        float64 ``[B]``: seconds since the last word.
     """
 
     text: Integers
@@ -73,7 +100,10 @@ class Draw:
     emotion: Floats
     sentiment: Floats
     trust: Floats
-    agreeing: NDArray[np.bool_]
+    agreeing: Flags
+    astray: Flags
+    taken: Flags
+    delay: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +111,8 @@ class Corpora:
     """Labels of everything there is to pair; texts with an emotion come before those with only a sentiment.
 
     ``text_sentiment`` holds the sentiment of every text, ``rated`` the numbers of those rated on the CMU scale,
-    corpus by corpus, and ``rated_shares`` how often each of these is drawn from.
+    corpus by corpus, and ``rated_shares`` how often each of these is drawn from. ``taken`` says which voices have
+    the face of their take.
     """
 
     text: ByLabel
@@ -90,6 +121,7 @@ class Corpora:
     text_sentiment: Floats
     rated: Sequence[Integers]
     rated_shares: Sequence[float]
+    taken: Flags | None = None
     lent_trust: float = 0.15
 
     @property
@@ -102,29 +134,45 @@ class Corpora:
 def draw_batch(corpora: Corpora, size: int, mixture: Mixture, random: Random) -> Draw:
     """Put together ``size`` samples."""
     labels = random.choice(CLASSES, size=(size, 3), p=corpora.mixed_prior)
-    kind = random.random(size)
+    kind, delay = random.random(size), draw_delays(size, random)
     conflicting = kind < mixture.conflict
     by_sentiment = kind >= 1.0 - mixture.sentiment
+    astray = draw_astray(mixture, delay, random) & ~conflicting[:, None]
+    astray[by_sentiment, 0] = False
     text = np.zeros(size, np.int64)
     text[by_sentiment] = _rated_texts(corpora, int(by_sentiment.sum()), random)
-    labels[by_sentiment, 1] = _labels_of(corpora.text_sentiment[text[by_sentiment]], random)
-    labels[~conflicting & ~by_sentiment, 1] = labels[~conflicting & ~by_sentiment, 0]
-    labels[~conflicting, 2] = labels[~conflicting, 1]
+    meant = labels[:, 0].copy()
+    meant[by_sentiment] = _labels_of(corpora.text_sentiment[text[by_sentiment]], random)
+    agreeing = ~conflicting[:, None] & ~astray
+    labels = np.where(agreeing, meant[:, None], labels)
     text[~by_sentiment] = corpora.text.draw(labels[~by_sentiment, 0], random)
     audio, vision = corpora.audio.draw(labels[:, 1], random), corpora.vision.draw(labels[:, 2], random)
+    taken = (random.random(size) < mixture.takes) & (corpora.taken[audio] if corpora.taken is not None else False)
+    astray[taken, 2], agreeing[taken, 2] = astray[taken, 1], agreeing[taken, 1]
+    faces = np.where(taken, corpora.audio.labels[audio], corpora.vision.labels[vision])
     known = np.stack(
-        [corpora.text.labels[np.where(by_sentiment, 0, text)], *_labels(corpora, audio, vision)], axis=1
+        [corpora.text.labels[np.where(by_sentiment, 0, text)], corpora.audio.labels[audio], faces], axis=1
     )
     emotion = np.eye(CLASSES, dtype=np.float32)[known]
     emotion[by_sentiment, 0] = 0.0
     sentiment, trust = VALENCE[known], np.full((size, 3), corpora.lent_trust, np.float32)
     sentiment[:, 0] = corpora.text_sentiment[text]
     trust[by_sentiment, 0] = 1.0
-    return Draw(text, audio, vision, emotion, sentiment, trust, ~conflicting)
+    return Draw(text, audio, vision, emotion, sentiment, trust, agreeing, astray, taken, delay)
 
 
-def _labels(corpora: Corpora, audio: Integers, vision: Integers) -> tuple[Integers, Integers]:
-    return corpora.audio.labels[audio], corpora.vision.labels[vision]
+def draw_delays(size: int, random: Random) -> NDArray[np.float64]:
+    """Seconds since the last word: mostly a moment, in a quarter of the windows up to the age at which words go."""
+    fresh, old = random.uniform(0.0, 1.0, size) ** 2 * 6.0, random.uniform(3.0, OLDEST_WORDS, size)
+    return np.asarray(np.where(random.random(size) < OLD_SHARE, old, fresh))
+
+
+def draw_astray(mixture: Mixture, delay: NDArray[np.float64], random: Random) -> Flags:
+    """Which modalities ``[B, 3]`` have gone astray: words that were said long ago tell little of now."""
+    chances = np.tile(mixture.astray, (len(delay), 1))
+    if mixture.astray[0]:
+        chances[:, 0] = np.minimum(chances[:, 0] + AGEING * np.maximum(delay - FRESH_SECONDS, 0.0), 0.9)
+    return np.asarray(random.random(chances.shape) < chances)
 
 
 def _rated_texts(corpora: Corpora, count: int, random: Random) -> Integers:
@@ -145,12 +193,13 @@ def draw_patterns(random: Random) -> Floats:
     return np.array([*SINGLES, PAIRS[random.integers(3)], ALL], np.float32)
 
 
-def emotion_targets(emotion: Floats, patterns: Floats) -> tuple[Floats, Floats]:
+def emotion_targets(draw: Draw, patterns: Floats) -> tuple[Floats, Floats]:
     """Soft labels ``[B, P, classes]`` of every pattern and whether there is one ``[B, P]``.
 
-    The mean over the labelled modalities that are present: a conflict is answered with both.
+    The mean over the labelled modalities that are present, those astray only where there is nothing else: a
+    conflict is answered with both.
     """
-    total = np.einsum("bmc,pm->bpc", emotion, patterns)
+    total = np.einsum("bmc,bm,pm->bpc", draw.emotion, _weights(draw), patterns)
     weight = total.sum(axis=2)
     return total / np.maximum(weight, 1e-6)[..., None], (weight > 0).astype(np.float32)
 
@@ -158,8 +207,13 @@ def emotion_targets(emotion: Floats, patterns: Floats) -> tuple[Floats, Floats]:
 def sentiment_targets(draw: Draw, patterns: Floats) -> tuple[Floats, Floats]:
     """Sentiment ``[B, P]`` of every pattern, by trust, and the trust of its most trusted modality."""
     trust = draw.trust[:, None] * patterns[None]
-    total = trust.sum(axis=2)
-    return (trust * draw.sentiment[:, None]).sum(axis=2) / np.maximum(total, 1e-6), trust.max(axis=2)
+    weight = trust * _weights(draw)[:, None]
+    total = np.maximum(weight.sum(axis=2), 1e-6)
+    return (weight * draw.sentiment[:, None]).sum(axis=2) / total, trust.max(axis=2)
+
+
+def _weights(draw: Draw) -> Floats:
+    return np.where(draw.astray, ASTRAY_WEIGHT, 1.0).astype(np.float32)
 
 
 def class_weights(corpora: Corpora, patterns: Floats) -> Floats:

@@ -29,6 +29,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Label smoothing; Gaussian noise on every normalised input channel.
     sentiment_share, conflict_share
         Shares of a batch matched by sentiment, and deliberately in conflict.
+    takes_share
+        Share of voices that go with the face of the same take, where the data folder has its action units.
+    astray
+        Shares of texts, voices and faces that have nothing to do with the rest of their sample.
     mosi_share
         How often a rated text is from CMU-MOSI, which is small, and not from CMU-MOSEI.
     baseline_share
@@ -37,6 +41,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Share of voices taken as recorded, and how many live renderings there are of each.
     text_variants
         1: transcripts as written; 2: also as a recogniser hears them; 3: also after the utterance before them.
+    adapter_rank, adapter_epochs, adapter_rate, adapter_times
+        Low-rank adapters that MiniLM gets first (rank 0: none), trained for so many epochs at that rate; how often
+        an epoch has every text of MELD, CMU-MOSI and CMU-MOSEI.
     appearance
         Whether faces are also looked at by the appearance network.
     validation_actors
@@ -60,13 +67,19 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     smoothing: float = 0.05
     noise: float = 0.1
     sentiment_share: float = 0.35
-    conflict_share: float = 0.12
+    conflict_share: float = 0.08
+    takes_share: float = 0.2
+    astray: tuple[float, float, float] = (0.15, 0.3, 0.1)
     mosi_share: float = 0.3
     baseline_share: float = 0.5
     clean_share: float = 0.3
     renderings: int = 8
     text_variants: int = 3
-    appearance: bool = False
+    adapter_rank: int = 16
+    adapter_epochs: float = 1.5
+    adapter_rate: float = 1e-3
+    adapter_times: tuple[int, int, int] = (3, 5, 1)
+    appearance: bool = True
     validation_actors: tuple[int, ...] = (17, 18, 19, 20)
     network: dict[str, Any] = {}
 

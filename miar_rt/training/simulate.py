@@ -136,10 +136,14 @@ def _channel(signal: Signal, random: Random) -> Signal:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Words as one recogniser gives them, with its kind; times count from the start of the utterance."""
+    """Words as one recogniser gives them, with its kind; times count from the start of the utterance.
+
+    The first ``earlier`` words are of the utterance before.
+    """
 
     words: tuple[Word, ...]
     kind: RecogniserKind
+    earlier: int = 0
 
 
 def spoken(text: str) -> list[str]:
@@ -185,7 +189,7 @@ def in_context(earlier: str, text: str, vocabulary: Sequence[str], random: Rando
     before = timed(words[-CONTEXT_WORDS:])
     start = before[-1].t1 + float(random.uniform(0.2, 2.0)) if before else 0.0
     moved = (Word(w.t0 + start, w.t1 + start, w.text, w.final, w.confidence) for w in now.words)
-    return Hypothesis((*before, *moved), now.kind)
+    return Hypothesis((*before, *moved), now.kind, len(before))
 
 
 def _with_errors(words: list[str], rate: float, vocabulary: Sequence[str], random: Random) -> list[str]:
