@@ -67,14 +67,13 @@ def evaluate(
     """
     _check_request(corpus, modalities, faces, baseline)
     model = load_checkpoint(checkpoint)
-    reads = CORPORA[corpus] == "text" or text_encoder is not None
+    reads = text_encoder is not None or CORPORA[corpus] == "text"
     encoder = open_encoder(text_encoder, model.extractors) if reads else None
-    appearance = Appearance.wanted_by(model.extractors)
-    exam = (
-        takes_exam(path, modalities or _can_be_given(corpus, faces), faces, baseline)
-        if corpus == "ravdess"
-        else make_exam(corpus, path, FeatureCache(), encoder=encoder, appearance=appearance)
-    )
+    if corpus == "ravdess":
+        exam = takes_exam(path, modalities or _can_be_given(corpus, faces), faces, baseline)
+    else:
+        looks = Appearance.wanted_by(model.extractors)
+        exam = make_exam(corpus, path, FeatureCache(), encoder=encoder, appearance=looks)
     engine, _ = choose_engine(AUTO, model)
     try:
         scores = grade(exam, ask(exam, _told(engine, model), model.statistics, model.spec), model.temperatures)
