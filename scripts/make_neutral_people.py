@@ -1,7 +1,7 @@
 """Make miar_rt/features/neutral_people.npz: what voices and faces are like when people are neutral.
 
-Usage: python scripts/make_neutral_people.py DATA, a folder with ravdess/ and fer2013_train.npz. What is extracted
-is kept in the feature cache.
+Usage: python scripts/make_neutral_people.py DATA, a folder with ravdess/, ravdess_au.npz and fer2013_train.npz.
+What is extracted is kept in the feature cache.
 """
 
 from __future__ import annotations
@@ -13,20 +13,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from miar_rt.input_spec import SPEC
 from miar_rt.neutral import POPULATION, estimator, telling
-from miar_rt.signals import EMOTIONS
+from miar_rt.signals import EMOTIONS, Array
+from miar_rt.training.action_units import read_action_units
 from miar_rt.training.cache import FeatureCache
-from miar_rt.training.corpora import read_fer2013, read_ravdess
+from miar_rt.training.corpora import Clip, read_fer2013, read_ravdess
 from miar_rt.training.extract import extract_clips, extract_stills, face_rows, mirrored
+from miar_rt.training.persons import PLAIN_NEUTRAL
 from miar_rt.training.recipe import Recipe
 
-PLAIN_NEUTRAL = 1
 Floats = NDArray[np.float64]
+
+
+def training_clips(data: Path) -> list[Clip]:
+    """RAVDESS without the actors that are validated on."""
+    return [c for c in read_ravdess(data / "ravdess") if c.actor not in Recipe().validation_actors]
 
 
 def voices(data: Path) -> tuple[Floats, Floats]:
     """The middle actor's location, and the usual spread within one, over plain neutral clips."""
-    clips = [c for c in read_ravdess(data / "ravdess") if c.actor not in Recipe().validation_actors]
+    clips = training_clips(data)
     grids = extract_clips(clips, 0, FeatureCache(), progress=True)
     found = []
     for actor in sorted({clip.actor for clip in clips}):
@@ -40,13 +47,18 @@ def voices(data: Path) -> tuple[Floats, Floats]:
         return np.nanmedian([n.location for n in found], axis=0), np.nanmedian([n.spread for n in found], axis=0)
 
 
-def faces(data: Path) -> tuple[Floats, Floats]:
-    """The middle face. How much one person's neutral face varies cannot be told from stills: left open."""
+def still_rows(data: Path) -> tuple[Array, NDArray[np.bool_]]:
+    """Face channels of FER2013's faces, each way round, and which are neutral."""
     stills = read_fer2013(data / "fer2013_train.npz")
     landmarks = extract_stills(stills.images, FeatureCache(), progress=True)
-    kept = landmarks[(stills.labels == EMOTIONS.index("neutral")) & np.isfinite(landmarks[:, 0, 0])]
+    found = np.isfinite(landmarks[:, 0, 0])
     height, width = stills.images.shape[1:]
-    rows = np.concatenate([face_rows(points, width, height) for points in (kept, mirrored(kept, width))])
+    both = [face_rows(p, width, height) for p in (landmarks[found], mirrored(landmarks[found], width))]
+    return np.concatenate(both), np.tile(stills.labels[found] == EMOTIONS.index("neutral"), 2)
+
+
+def faces(rows: Array) -> tuple[Floats, Floats]:
+    """The middle face. How much one person's neutral face varies cannot be told from stills: left open."""
     known = telling("vision", rows)
     location = np.full(rows.shape[1], np.nan)
     traits = np.isfinite(known).any(axis=0)
@@ -54,13 +66,26 @@ def faces(data: Path) -> tuple[Floats, Floats]:
     return location, np.full(rows.shape[1], np.nan)
 
 
+def openface(data: Path, measures: Floats, neutral: Floats) -> tuple[Floats, Floats]:
+    """What takes OpenFace's intensities to our ``measures [n, 17]``, of which ``neutral [17]`` is the middle."""
+    units, clips = read_action_units(data / "ravdess_au.npz"), training_clips(data)
+    given = np.stack([units[clip.path.stem] for clip in clips]).astype(np.float64)
+    gain = measures.std(axis=0) / given.std(axis=0)
+    plain = given[[clip.emotion == PLAIN_NEUTRAL for clip in clips]]
+    return gain, neutral - gain * plain.mean(axis=0)
+
+
 def main() -> None:
     """Write the file."""
     data = Path(sys.argv[1])
     target = Path(__file__).parent.parent / "miar_rt" / "features" / POPULATION
-    parts = {"audio": voices(data), "vision": faces(data)}
+    rows, neutral = still_rows(data)
+    parts = {"audio": voices(data), "vision": faces(rows[neutral])}
     arrays = {f"{name}_{what}": part.astype(np.float32) for name, pair in parts.items()
               for what, part in zip(("location", "spread"), pair, strict=True)}  # fmt: skip
+    units = SPEC.vision_groups["units"]
+    gain, offset = openface(data, rows[:, units].astype(np.float64), parts["vision"][0][units])
+    arrays |= {"openface_gain": gain.astype(np.float32), "openface_offset": offset.astype(np.float32)}
     np.savez_compressed(target, **arrays)
     print(f"{target}: {target.stat().st_size} bytes")
 

@@ -10,6 +10,7 @@ import numpy as np
 import skimage.data
 from skimage.transform import resize
 
+from miar_rt.input_spec import ACTION_UNITS
 from miar_rt.signals import EMOTIONS
 from miar_rt.training.corpora import MELD_NAMES
 from miar_rt.training.fit import train
@@ -71,6 +72,13 @@ def write_ravdess(folder: Path) -> None:
             )
 
 
+def write_action_units(path: Path, names: list[str]) -> None:
+    """Means of OpenFace's columns for the faces of ``names``, in another order than ours."""
+    columns = ["AU28_c", *(f"{name}_r" for name in reversed(ACTION_UNITS))]
+    means = np.random.default_rng(3).gamma(1.0, 0.5, (len(names), len(columns))).astype(np.float32)
+    np.savez(path, audio_name=np.array(names), au_cols=np.array(columns), au_static_mean=means)
+
+
 def astronaut(shift: int = 0) -> np.ndarray:
     """A public-domain face as FER2013 has them, uint8 ``[48, 48]``."""
     face = skimage.data.astronaut()[40 + shift : 190 + shift, 150:300].mean(axis=2) / 255.0
@@ -115,6 +123,8 @@ def write_transcripts(data: Path) -> None:
 def write_data(data: Path) -> Path:
     """All corpora, laid out as ``miar train --data`` takes them."""
     write_ravdess(data / "ravdess")
+    names = [f"03-01-{code:02}-01-01-01-{actor:02}" for actor in (1, 2) for code in range(1, 9)]
+    write_action_units(data / "ravdess_au.npz", names)
     write_fer2013(data / "fer2013_train.npz", 2)
     write_fer2013(data / "fer2013_valid.npz", 1)
     write_transcripts(data)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_corpora import write_action_units
 
 from miar_rt.checkpoint import load_checkpoint
 from miar_rt.training.corpora import read_ravdess
@@ -42,6 +43,51 @@ def test_the_actors_neutral_clips_as_their_baseline(tiny_checkpoint: Path) -> No
     assert with_it["n"] == without["n"] == 14
     assert np.sum(with_it["confusion"], axis=1).tolist() == [2] * 7
     assert with_it["nll"] != without["nll"]
+
+
+def test_faces_of_the_same_takes(tiny_checkpoint: Path) -> None:
+    units = tiny_checkpoint.parent / "data/ravdess_au.npz"
+    both, face, voice, alone = (
+        score(tiny_checkpoint, "ravdess", "ravdess", faces=units, modalities=given)
+        for given in (None, ("vision",), ("audio",), ("vision", "audio"))
+    )
+    assert (both["modalities"], face["modalities"], voice["modalities"]) == (
+        ["audio", "vision"],
+        ["vision"],
+        ["audio"],
+    )
+    assert both["n"] == face["n_scored"] == voice["n"] == 16
+    assert voice == score(tiny_checkpoint, "ravdess", "ravdess")
+    assert both == alone
+    assert len({one["nll"] for one in (both, face, voice)}) == 3
+
+
+def test_neutral_clips_are_the_faces_baseline_too(tiny_checkpoint: Path) -> None:
+    units = tiny_checkpoint.parent / "data/ravdess_au.npz"
+    for given in (("vision",), ("audio", "vision")):
+        without, with_it = (
+            score(tiny_checkpoint, "ravdess", "ravdess", faces=units, modalities=given, baseline=b)
+            for b in ("none", "neutral")
+        )
+        assert with_it["n"] == without["n"] == 14
+        assert with_it["nll"] != without["nll"]
+
+
+def test_a_take_whose_face_is_not_there_is_answered_by_its_voice_or_not_at_all(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    voices = read_ravdess(tiny_checkpoint.parent / "data/ravdess")
+    units = tmp_path / "some.npz"
+    write_action_units(units, [clip.path.stem for clip in voices[:12]])
+    face = score(tiny_checkpoint, "ravdess", "ravdess", faces=units, modalities=("vision",))
+    both = score(tiny_checkpoint, "ravdess", "ravdess", faces=units)
+    assert [(one["n"], one["n_scored"]) for one in (face, both)] == [(16, 12), (16, 16)]
+
+
+def test_action_units_of_other_takes_are_an_error(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    write_action_units(tmp_path / "other.npz", ["03-01-01-01-01-01-23"])
+    with pytest.raises(ValueError, match=r"other.npz: has none of the clips in .*ravdess"):
+        score(tiny_checkpoint, "ravdess", "ravdess", faces=tmp_path / "other.npz")
 
 
 def test_an_actor_without_neutral_clips_has_no_baseline(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -87,10 +133,12 @@ def test_scores_are_those_of_training(tiny_checkpoint: Path) -> None:
     [
         ("iemocap", {}, "unknown corpus 'iemocap': choose one of ravdess, fer2013"),
         ("meld", {"modalities": ("audio",)}, "meld can be scored from text, not from audio"),
-        ("ravdess", {"modalities": ("audio", "vision")}, "scored from audio, not from audio,vision"),
+        ("ravdess", {"modalities": ("audio", "vision")}, "not from audio,vision .its faces with --faces"),
         ("ravdess", {"baseline": "mine"}, "choose none or neutral"),
         ("meld", {"baseline": "none"}, "--baseline is for ravdess"),
-        ("ravdess", {"faces": Path("au.npz")}, "--faces is not available yet"),
+        ("meld", {"faces": Path("au.npz")}, "--faces is for ravdess"),
+        ("ravdess", {"faces": Path("au.npz"), "modalities": ("text",)}, "from audio and vision, not from text"),
+        ("ravdess", {"modalities": ()}, "not from nothing"),
         ("meld", {}, "cannot be read"),
         ("ravdess", {}, "not a folder with RAVDESS clips"),
         ("fer2013", {}, "not a readable npz"),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from miar_rt.checkpoint import Checkpoint, load_checkpoint
 from miar_rt.engines import Engine
 from miar_rt.engines.choose import AUTO, choose_engine
 from miar_rt.features.appearance import Appearance
-from miar_rt.features.text import Encoder
 from miar_rt.features.text_onnx import open_encoder
+from miar_rt.training.action_units import face_baselines, read_action_units, unit_rows
 from miar_rt.training.cache import FeatureCache
 from miar_rt.training.corpora import read_ravdess
-from miar_rt.training.exams import CORPORA, Exam, Score, ask, grade, make_exam, voice_exam
+from miar_rt.training.exams import CORPORA, Exam, Score, ask, face_exam, grade, make_exam, voice_exam, with_faces
 from miar_rt.training.extract import extract_clips
-from miar_rt.training.persons import PLAIN_NEUTRAL, voice_baselines
+from miar_rt.training.persons import PLAIN_NEUTRAL, neutral_clips, voice_baselines
 
 
 def evaluate(
@@ -42,10 +44,10 @@ def evaluate(
     modalities
         Which modalities are given; all that the corpus has by default.
     faces
-        Action units of the same takes. Not available yet.
+        RAVDESS only: action units of the same takes, as ``action_units.read_action_units`` takes them.
     baseline
         RAVDESS only. ``none`` and ``neutral`` score without each actor's plain neutral clips; ``neutral`` takes
-        these as the actor's baseline.
+        these as the actor's baseline, of voice and face alike.
     text_encoder
         Folder of the text encoder that the checkpoint was trained on; the published MiniLM otherwise.
 
@@ -65,52 +67,65 @@ def evaluate(
     """
     _check_request(corpus, modalities, faces, baseline)
     model = load_checkpoint(checkpoint)
-    reads = CORPORA[corpus] == "text" or text_encoder is not None
+    reads = text_encoder is not None or CORPORA[corpus] == "text"
     encoder = open_encoder(text_encoder, model.extractors, model.text_adapter) if reads else None
-    appearance = Appearance.wanted_by(model.extractors)
-    exam = _exam(corpus, path, baseline, encoder, appearance)
+    if corpus == "ravdess":
+        exam = takes_exam(path, modalities or _can_be_given(corpus, faces), faces, baseline)
+    else:
+        looks = Appearance.wanted_by(model.extractors)
+        exam = make_exam(corpus, path, FeatureCache(), encoder=encoder, appearance=looks)
     engine, _ = choose_engine(AUTO, model)
     try:
         scores = grade(exam, ask(exam, _told(engine, model), model.statistics, model.spec), model.temperatures)
     finally:
         engine.close()
     head = {"corpus": corpus, "n": scores.pop("n"), "n_scored": scores.pop("n_scored")}
-    return head | {"modalities": [exam.modality], "checkpoint": model.name} | scores
+    return head | {"modalities": exam.modalities, "checkpoint": model.name} | scores
 
 
 def _check_request(corpus: str, modalities: Sequence[str] | None, faces: Path | None, baseline: str | None) -> None:
     if corpus not in CORPORA:
         raise ValueError(f"unknown corpus {corpus!r}: choose one of {', '.join(CORPORA)}")
-    if modalities is not None and list(modalities) != [CORPORA[corpus]]:
-        given = ",".join(modalities)
-        raise ValueError(f"{corpus} can be scored from {CORPORA[corpus]}, not from {given or 'nothing'}")
-    if faces is not None:
-        raise ValueError("--faces is not available yet: no checkpoint here was trained on action units")
+    if faces is not None and corpus != "ravdess":
+        raise ValueError(f"--faces is for ravdess, {corpus} has none beside it")
+    possible = _can_be_given(corpus, faces)
+    if modalities is not None and not (modalities and set(modalities) <= set(possible)):
+        hint = " (its faces with --faces)" if corpus == "ravdess" and faces is None else ""
+        given = ",".join(modalities) or "nothing"
+        raise ValueError(f"{corpus} can be scored from {' and '.join(possible)}, not from {given}{hint}")
     if baseline not in {None, "none", "neutral"}:
         raise ValueError(f"unknown baseline {baseline!r}: choose none or neutral")
     if baseline is not None and corpus != "ravdess":
         raise ValueError(f"--baseline is for ravdess, {corpus} has nobody's neutral clips")
 
 
-def _exam(
-    corpus: str, path: Path, baseline: str | None, encoder: Encoder | None, appearance: Appearance | None
-) -> Exam:
-    if baseline is None:
-        return make_exam(corpus, path, FeatureCache(), encoder=encoder, appearance=appearance)
+def _can_be_given(corpus: str, faces: Path | None) -> Sequence[str]:
+    return (CORPORA[corpus],) if faces is None else ("audio", "vision")
+
+
+def takes_exam(path: Path, modalities: Collection[str], faces: Path | None, baseline: str | None) -> Exam:
+    """The exam of RAVDESS's takes from their voices, their faces or both; ``ValueError`` as in ``evaluate``."""
     clips = read_ravdess(path)
-    scored = [i for i, clip in enumerate(clips) if clip.emotion != PLAIN_NEUTRAL]
+    units = read_action_units(faces) if faces and "vision" in modalities else {}
+    rows = unit_rows(clips, units)
+    if units and not np.isfinite(rows).any():
+        raise ValueError(f"{faces}: has none of the clips in {path} (audio_name is the name of the sound file)")
+    scored = [i for i, clip in enumerate(clips) if baseline is None or clip.emotion != PLAIN_NEUTRAL]
     if not scored:
         raise ValueError(f"{path}: holds nothing but plain neutral clips")
-    grids = extract_clips(clips, 0, FeatureCache())
-    persons = voice_baselines(clips, grids) if baseline == "neutral" else {}
-    missing = {clips[i].actor for i in scored} - persons.keys() if baseline == "neutral" else set()
+    labels, actors = [clips[i].label for i in scored], [clips[i].actor for i in scored]
+    missing = set(actors) - neutral_clips(clips).keys() if baseline == "neutral" else set()
     if missing:
         raise ValueError(f"{path}: actor {min(missing)} has no plain neutral clip (emotion 01) to be a baseline")
-    return voice_exam(
-        [clips[i].label for i in scored],
-        [grids[i] for i in scored],
-        baselines=[persons.get(clips[i].actor) for i in scored],
-    )
+    seen = face_baselines(clips, rows) if baseline == "neutral" else {}
+    if "audio" not in modalities:
+        return face_exam(labels, rows[scored], baselines=[seen.get(actor) for actor in actors])
+    grids = extract_clips(clips, 0, FeatureCache())
+    heard = voice_baselines(clips, grids) if baseline == "neutral" else {}
+    voices = voice_exam(labels, [grids[i] for i in scored], baselines=[heard.get(actor) for actor in actors])
+    if not units:
+        return voices
+    return with_faces(voices, rows[scored], baselines=[seen.get(actor) for actor in actors])
 
 
 def _told(engine: Engine, model: Checkpoint) -> Score:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,12 +54,12 @@ class Answers(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exam:
-    """A corpus with one modality to answer from.
+    """A corpus with a modality to answer from, and perhaps others beside it.
 
     Attributes
     ----------
     modality
-        What is given.
+        What is given; what says which windows there are.
     truth
         Class numbers or sentiments ``[n]``.
     rated
@@ -70,6 +70,8 @@ class Exam:
         Makes the raw windows of some numbers, full length.
     weight
         float64 ``[windows]``: what each window counts in its sample's answer, equally much when not given.
+    beside
+        Likewise for what is given beside it: windows with nothing in them where it was not there.
     """
 
     modality: Modality
@@ -78,6 +80,12 @@ class Exam:
     owner: Integers
     windows: Callable[[Integers], Windows]
     weight: Floats | None = None
+    beside: Mapping[Modality, Callable[[Integers], Windows]] = field(default_factory=dict)
+
+    @property
+    def modalities(self) -> list[Modality]:
+        """All that is given."""
+        return [name for name in MODALITIES if name == self.modality or name in self.beside]
 
 
 def voice_exam(
@@ -127,16 +135,35 @@ def window_ending(grid: Array, step: int, spec: InputSpec = SPEC) -> Array:
     return window
 
 
-def face_exam(labels: Integers, rows: Array, spec: InputSpec = SPEC) -> Exam:
-    """Stills, each a window of one picture; those without a face have none."""
-    found = np.flatnonzero(np.isfinite(rows[:, 0]))
+def face_exam(
+    labels: Integers | Sequence[int], rows: Array, spec: InputSpec = SPEC, baselines: Baselines = ()
+) -> Exam:
+    """Stills, each a window of one picture; those without a face have none.
 
-    def windows(numbers: Integers) -> Windows:
-        values = np.full((len(numbers), spec.vision_steps, rows.shape[1]), np.nan, np.float32)
-        values[:, -1] = rows[found[numbers]]
-        return Windows(values, np.isfinite(values).any(axis=2))
+    ``baselines`` holds the baseline of each one's person, or nothing at all.
+    """
+    found = np.flatnonzero(np.isfinite(rows).any(axis=1))
+    return Exam(
+        "vision",
+        np.array(labels, np.float64),
+        False,
+        found,
+        lambda numbers: stills(rows, found[numbers], spec, baselines),
+    )
 
-    return Exam("vision", labels.astype(np.float64), False, found, windows)
+
+def stills(rows: Array, numbers: Integers, spec: InputSpec = SPEC, baselines: Baselines = ()) -> Windows:
+    """Windows of one picture each, those of ``rows [n, channels]`` that have the given numbers."""
+    values = np.full((len(numbers), spec.vision_steps, rows.shape[1]), np.nan, np.float32)
+    values[:, -1] = rows[numbers]
+    persons = [baselines[i] for i in numbers] if baselines else []
+    return Windows(values, np.isfinite(values).any(axis=2), persons)
+
+
+def with_faces(exam: Exam, rows: Array, spec: InputSpec = SPEC, baselines: Baselines = ()) -> Exam:
+    """The exam with the faces of its samples beside, ``rows [samples, channels]`` as in ``face_exam``."""
+    owner = exam.owner
+    return replace(exam, beside={"vision": lambda numbers: stills(rows, owner[numbers], spec, baselines)})
 
 
 def text_exam(utterances: Sequence[Utterance], encoded: EncodedHypotheses) -> Exam:
@@ -216,6 +243,9 @@ def _batches(exam: Exam, statistics: Statistics, spec: InputSpec) -> Iterator[tu
         windows[exam.modality] = exam.windows(numbers)
         presence = np.zeros((len(numbers), 1, 3), np.float32)
         presence[:, :, MODALITIES.index(exam.modality)] = 1.0
+        for name, make in exam.beside.items():
+            windows[name] = make(numbers)
+            presence[:, 0, MODALITIES.index(name)] = windows[name].mask.any(axis=1)
         yield network_inputs(windows, statistics, spec), presence
 
 
@@ -249,5 +279,5 @@ def grade(exam: Exam, answers: Answers, temperatures: Temperatures) -> dict[str,
         given = mean_by_owner(answers.sentiment, exam)
         scored = np.isfinite(given)
         return counts | sentiment_scores(exam.truth[scored], given[scored])
-    probabilities = temperatures.probabilities(answers.logits, exam.modality)
+    probabilities = temperatures.probabilities(answers.logits, "+".join(exam.modalities))
     return counts | emotion_scores(exam.truth.astype(np.int64), mean_by_owner(probabilities, exam))

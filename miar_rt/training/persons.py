@@ -29,11 +29,18 @@ def voice_baselines(clips: Sequence[Clip], grids: Ragged, most: int = 4) -> dict
 
     An actor who is never plainly neutral has none. ``most`` bounds the clips taken of each.
     """
+    return {
+        actor: voice_baseline(grids[i] for i in numbers[:most]) for actor, numbers in neutral_clips(clips).items()
+    }
+
+
+def neutral_clips(clips: Sequence[Clip]) -> dict[int, list[int]]:
+    """Which of ``clips`` every actor is plainly neutral in; actors who never are have no entry."""
     chosen: dict[int, list[int]] = {}
     for i, clip in enumerate(clips):
         if clip.emotion == PLAIN_NEUTRAL:
             chosen.setdefault(clip.actor, []).append(i)
-    return {actor: voice_baseline(grids[i] for i in numbers[:most]) for actor, numbers in chosen.items()}
+    return chosen
 
 
 class Speakers:
