@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from miar_rt.features.voice_activity import CHUNK_SECONDS
 from miar_rt.signals import FeatureFrame
-from stream.events import AudioChunk, VideoFrame
+from stream.events import AudioChunk, Trouble, VideoFrame
 from stream.extraction import Step
 
 RECENT_SECONDS = 2.0
@@ -24,6 +24,14 @@ CLIPPED, CLIPPED_SHARE = 32_700, 0.002
 SPEECH = 0.5
 LONGEST_FRAME = 0.2
 """A face counts for the time since the picture before, and no longer than this."""
+
+ADVICE: Mapping[Trouble, str] = {
+    "too_dark": "too dark: turn on a light in front of you",
+    "no_face": "no face found: look into the camera",
+    "clipping": "too loud, the sound is clipped: turn the microphone down or move away from it",
+    "too_quiet": "too quiet: speak up or come closer to the microphone",
+    "no_voice": "no voice heard: read the lines aloud",
+}
 
 
 class _Recent:
@@ -48,6 +56,8 @@ class Meter:
     ----------
     sees, hears
         Whether there is a picture, and sound.
+    began
+        When it began, on the clock of the steps.
 
     Attributes
     ----------
@@ -57,15 +67,16 @@ class Meter:
         Seconds so far, with a face, and with somebody speaking.
     """
 
-    def __init__(self, sees: bool, hears: bool) -> None:
+    def __init__(self, sees: bool, hears: bool, began: float = 0.0) -> None:
         self.sees, self.hears = sees, hears
+        self._began = began
         self.now = self.face_seconds = self.voice_seconds = 0.0
         self._picture: float | None = None
         self._light, self._face, self._level, self._clipped, self._voice = (_Recent() for _ in range(5))
 
     def take(self, step: Step) -> None:
         """Take what has come out by ``step.now``."""
-        self.now = max(self.now, step.now)
+        self.now = max(self.now, step.now - self._began)
         if isinstance(step.item, VideoFrame):
             self._light.add(step.item.t, float(step.item.image[::8, ::8].mean()))
         elif isinstance(step.item, AudioChunk) and len(step.item.samples):
@@ -89,27 +100,31 @@ class Meter:
 
     def states(self) -> dict[str, str | None]:
         """Face and voice by name, as far as wanted: what to mend, or ``None`` where all is well."""
-        found: dict[str, str | None] = {}
+        return {name: ADVICE[trouble] if trouble else None for name, trouble in self.troubles().items()}
+
+    def troubles(self) -> dict[str, Trouble | None]:
+        """As ``states``, in stable words."""
+        found: dict[str, Trouble | None] = {}
         if self.sees:
             found["face"] = self._of_face()
         if self.hears:
             found["voice"] = self._of_voice()
         return found
 
-    def _of_face(self) -> str | None:
+    def _of_face(self) -> Trouble | None:
         if (light := self._light.over(_mean)) is not None and light < DARK:
-            return "too dark: turn on a light in front of you"
+            return "too_dark"
         if (self._face.over(_mean) or 0.0) < 0.5:
-            return "no face found: look into the camera"
+            return "no_face"
         return None
 
-    def _of_voice(self) -> str | None:
+    def _of_voice(self) -> Trouble | None:
         if (self._clipped.over(_mean) or 0.0) > CLIPPED_SHARE:
-            return "too loud, the sound is clipped: turn the microphone down or move away from it"
+            return "clipping"
         if (level := self._level.over(max)) is not None and level < QUIET:
-            return "too quiet: speak up or come closer to the microphone"
+            return "too_quiet"
         if (self._voice.over(_mean) or 0.0) < 0.1:
-            return "no voice heard: read the lines aloud"
+            return "no_voice"
         return None
 
 

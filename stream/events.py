@@ -167,4 +167,54 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_onl
     waiting: dict[str, int] = {}
 
 
+class Landmarks(msgspec.Struct, frozen=True, tag_field="type", tag="landmarks", kw_only=True):
+    """Where MediaPipe's 478 points of the newest picture's face are; ``points`` is ``None`` where there is none.
+
+    Each point is ``(x, y, z)``: x from the left and y from the top, 0 to 1 inside the picture; z in the unit of x,
+    smaller towards the camera. ``aspect`` is the picture's width over its height.
+    """
+
+    media_time: float
+    aspect: float
+    points: list[tuple[float, float, float]] | None
+
+
+Trouble: TypeAlias = Literal["too_dark", "no_face", "clipping", "too_quiet", "no_voice"]
+Rejection: TypeAlias = Literal["too_little_face", "too_little_voice", "not_neutral", "not_saved", "interrupted"]
+
+
+class CalibrationPart(msgspec.Struct, frozen=True):
+    """Face or voice while a calibration runs: usable seconds so far, and what to mend right now, if anything."""
+
+    seconds: float
+    trouble: Trouble | None
+    advice: str | None
+
+
+class Calibration(msgspec.Struct, frozen=True, tag_field="type", tag="calibration", kw_only=True):
+    """How a guided calibration goes.
+
+    While it is ``running``: ``task`` says what to do, ``lines`` hold what to read, ``left`` counts the seconds
+    down, ``parts`` hold ``face`` and ``voice`` as far as they are captured. ``done``: the profile is stored and in
+    use; ``before`` and ``after`` are the mean probabilities of the same stretch without and with it.
+    ``rejected``: ``code`` says why in a stable word and ``message`` in a line; an older profile is untouched.
+    """
+
+    profile: str
+    state: Literal["running", "done", "rejected"]
+    seconds: float
+    left: float = 0.0
+    task: str = ""
+    lines: tuple[str, ...] = ()
+    parts: dict[str, CalibrationPart] = {}
+    before: dict[str, float] | None = None
+    after: dict[str, float] | None = None
+    code: Rejection | None = None
+    message: str = ""
+
+
 Outgoing: TypeAlias = Result | Transcript | Status
+"""What a session and its machinery say."""
+
+Published: TypeAlias = Outgoing | Landmarks | Calibration
+"""What clients of the server can get."""

@@ -3,58 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from calibration.baseline import Baseline, Neutral
-from calibration.profile import Profile, Profiles, checked_name
-from miar_rt.neutral import inputs_name, known_seconds, measure, personal
-from miar_rt.signals import EMOTIONS, FeatureFrame, Modality
+from calibration.profile import Profiles, checked_name
+from miar_rt.signals import Modality
 from stream.app import RunFailed, say, tell, under_way
+from stream.calibration_judge import Complaint, Stretch, judge, summary
 from stream.calibration_meter import Meter
 from stream.calibration_view import LINES, CalibrationView, instructions
 from stream.clock import CaptureClock
-from stream.events import AudioChunk, Result
+from stream.events import AudioChunk
 from stream.extraction import Extraction, Step
 from stream.inputs import Devices, warm_up
 from stream.options import CalibrateOptions, LiveOptions, check_options
-from stream.profiles import PARTS, told_seconds
-from stream.scoring import Scorer, load_scorer
+from stream.profiles import told_seconds
+from stream.scoring import load_scorer
 from stream.senses import Senses
-from stream.session import Session, SessionConfig
 from stream.sources.media_file import MediaFile
 from stream.workers import DeviceLost
 
 SHORTEST, LONGEST = 5.0, 300.0
-RATE = 5.0
-STRONG, MUCH = 0.7, 0.4
-"""A class other than neutral with such a probability, in such a share of the results, is no neutral. Of the voices
-of RAVDESS actors 17 to 20 plain neutral stays below 0.2 and calm below 0.35, anger reaches 0.3 to 0.75."""
-
 WAIT_SECONDS = 0.02
-REMEDIES: Mapping[Modality, str] = {
-    "audio": "read the lines aloud and without long pauses",
-    "vision": "look into the camera all the time",
-}
-
-FACE_SHARE, LEAST_FACE = 0.5, 3.0
-VOICE_SHARE, LEAST_VOICE = 0.2, 2.0
-"""How much of the time a face must be seen and a voiced sound be heard, and seconds at least."""
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stretch:
-    """What was seen and heard, as features without sound or picture, of which modalities, and how it went."""
-
-    steps: Sequence[Step]
-    wanted: frozenset[Modality]
-    meter: Meter
 
 
 def run_calibrate(name: str, options: CalibrateOptions) -> None:
@@ -74,15 +44,13 @@ def run_calibrate(name: str, options: CalibrateOptions) -> None:
         say(why)
         stretch = _of_devices(live, options.seconds) if options.input is None else _of_file(live, options.seconds)
         with under_way():
-            neutral, unknown = measure(_frames(stretch)), answers(stretch, scorer, {})
-            if complaint := complain(stretch, neutral, unknown):
-                raise RunFailed(f"not stored: {complaint}")
-            known = answers(stretch, scorer, personal(neutral))
-            profile = Profile(name, time.time(), inputs_name(), neutral)
-            path = store.save(profile)
-    say(f"before: {summary(unknown)}")
-    say(f"after:  {summary(known)}")
-    say(f"profile {name}, {told_seconds(profile)}: {path}")
+            judged = judge(name, stretch, scorer)
+            if isinstance(judged, Complaint):
+                raise RunFailed(f"not stored: {judged}")
+            path = store.save(judged.profile)
+    say(f"before: {summary(judged.before)}")
+    say(f"after:  {summary(judged.after)}")
+    say(f"profile {name}, {told_seconds(judged.profile)}: {path}")
 
 
 def as_live(options: CalibrateOptions) -> LiveOptions:
@@ -156,59 +124,3 @@ def _take(steps: Iterator[Step], meter: Meter, view: CalibrationView) -> Stretch
             kept.append(replace(step, item=None))
     here: dict[Modality, bool] = {"audio": meter.hears, "vision": meter.sees}
     return Stretch(kept, frozenset(name for name, wanted in here.items() if wanted), meter)
-
-
-def _frames(stretch: Stretch) -> Iterator[FeatureFrame]:
-    return (signal for step in stretch.steps for signal in step.signals if isinstance(signal, FeatureFrame))
-
-
-def answers(stretch: Stretch, scorer: Scorer, baseline: Mapping[Modality, Baseline]) -> Floats:
-    """Probabilities ``[results, classes]`` of a stretch for a person with a baseline."""
-    one = Scorer(scorer.checkpoint, scorer.engine)
-    one.builder.baseline = baseline
-    session = Session(one, None, SessionConfig(RATE, stretch.wanted))
-    found = []
-    for step in stretch.steps:
-        for signal in step.signals:
-            session.push(signal)
-        found += [event for event in session.advance(step.now) if isinstance(event, Result)]
-    rows = [list(result.raw_emotions.values()) for result in found if result.raw_emotions]
-    return np.array(rows, np.float64).reshape(-1, len(scorer.checkpoint.spec.classes))
-
-
-def complain(stretch: Stretch, neutral: Mapping[str, Neutral], probabilities: Floats) -> str | None:
-    """Why a stretch is not a neutral that can be used and how to mend it, in one line; ``None`` when it is."""
-    return _too_little(stretch, neutral) or _not_neutral(probabilities)
-
-
-def _too_little(stretch: Stretch, neutral: Mapping[str, Neutral]) -> str | None:
-    least: dict[Modality, float] = {
-        "audio": max(VOICE_SHARE * stretch.meter.now, LEAST_VOICE),
-        "vision": max(FACE_SHARE * stretch.meter.now, LEAST_FACE),
-    }
-    states = stretch.meter.states()
-    for name in sorted(stretch.wanted):
-        part, remedy = PARTS[name], REMEDIES[name]
-        seconds = known_seconds(name, neutral[name]) if name in neutral else 0.0
-        if seconds < least[name]:
-            return f"{seconds:.1f} s of {part} and {least[name]:.1f} s are needed: {states[part] or remedy}"
-    return None
-
-
-def _not_neutral(probabilities: Floats) -> str | None:
-    strong = (probabilities >= STRONG).mean(axis=0) if len(probabilities) else np.zeros(len(EMOTIONS))
-    strong[EMOTIONS.index("neutral")] = 0.0
-    if strong.sum() < MUCH:
-        return None
-    name = EMOTIONS[int(strong.argmax())]
-    return (
-        f"for {strong.sum():.0%} of the time this looks and sounds like {name} or another strong emotion, not like "
-        "neutral: relax, and read as you would read a shopping list"
-    )
-
-
-def summary(probabilities: Floats) -> str:
-    """Mean probabilities of a stretch, the largest first."""
-    means = probabilities.mean(axis=0)
-    order = np.argsort(-means, kind="stable")
-    return ", ".join(f"{EMOTIONS[i]} {means[i]:.0%}" for i in order)

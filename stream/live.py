@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
 
+from calibration.baseline import Baseline
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.face import FaceExtractor
 from miar_rt.signals import Modality, WordsUpdate
@@ -31,6 +32,7 @@ from stream.events import (
     SignalGap,
     Status,
 )
+from stream.onlookers import Onlookers
 from stream.pace import Pace
 from stream.senses import Hearing
 from stream.session import Session, SessionConfig, Signal
@@ -72,6 +74,11 @@ class Live:
         Called with everything the session says, from the scoring thread: it must not wait.
     appearance
         As ``FaceExtractor`` takes it.
+
+    Attributes
+    ----------
+    onlookers
+        Who else is shown what is seen and heard.
     """
 
     def __init__(
@@ -95,7 +102,8 @@ class Live:
         self._inbox: Mailbox[Signal] = Mailbox(INBOX_ITEMS)
         self._speech: Mailbox[Heard] = Mailbox(SPEECH_CHUNKS)
         self._notices: Mailbox[Status] = Mailbox(64)
-        self._rates: Mailbox[float] = Mailbox(1)
+        self._orders: Mailbox[Callable[[Session], None]] = Mailbox(64)
+        self.onlookers = Onlookers()
         self._dropped = dict.fromkeys(("frames", "samples", "speech"), 0)
         self._pace = Pace()
         self._behind = False
@@ -150,7 +158,12 @@ class Live:
 
     def set_rate(self, rate: float) -> None:
         """Score at most ``rate`` times a second from now on; ``ValueError`` outside 1 to 60."""
-        self._rates.put(SessionConfig(rate).rate)
+        checked = SessionConfig(rate).rate
+        self._orders.put(lambda session: session.set_rate(checked))
+
+    def set_person(self, profile: str, baseline: Mapping[Modality, Baseline]) -> None:
+        """Take everybody for the person of a profile from now on; see ``Session.set_person``."""
+        self._orders.put(lambda session: session.set_person(profile, baseline))
 
     @property
     def failure(self) -> str | None:
@@ -223,8 +236,10 @@ class Live:
                     if _over(source):
                         break
                 elif not self._paused.is_set():
-                    self._inbox.put(face.extract(frame.t, frame.image))
+                    found = face.extract(frame.t, frame.image)
+                    self._inbox.put(found)
                     self._pace.pictures += 1
+                    self.onlookers.saw(frame, found, face.landmarks)
         self._ended(worker)
 
     def _listen(self, worker: Worker) -> None:
@@ -253,8 +268,11 @@ class Live:
             frames, speaking = hearing.listen(item)
             self._put_all(frames)
             self._to_recogniser((item, speaking))
+            self.onlookers.heard(item, frames)
             self._pace.sound_lag = self._clock.now() - item.t_end
-        self._put_all(hearing.acoustic.poll())
+        descriptors = hearing.acoustic.poll()
+        self._put_all(descriptors)
+        self.onlookers.heard(None, descriptors)
 
     def _to_recogniser(self, heard: Heard) -> None:
         if self._recogniser is not None:
@@ -297,8 +315,8 @@ class Live:
             for item in self._inbox.take(WAIT_SECONDS / 4):
                 self._session.push(item)
             # only this thread speaks to the session, so that a recording holds all of it in one order
-            for rate in self._rates.take(0.0) if self._rates.depth else ():
-                self._session.set_rate(rate)
+            for order in self._orders.take(0.0) if self._orders.depth else ():
+                order(self._session)
             began = self._clock.now()
             if over:
                 # what came last is scored at the moment it ended, not when the recogniser was done with it

@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
+from calibration.baseline import Baseline
 from miar_rt.features.text import Encoder
-from miar_rt.signals import FeatureFrame, WordsUpdate
+from miar_rt.signals import MODALITIES, FeatureFrame, Modality, WordsUpdate
 from stream.events import DeviceStatus, Outgoing, Result
 from stream.options import LiveOptions
 from stream.recording_format import (
@@ -161,7 +163,7 @@ class RecordedSession(Session):
         super().__init__(scorer, encoder, config)
         self._recorder = recorder
         for name, baseline in scorer.builder.baseline.items():
-            recorder.put(Personal(name, baseline.gain.tolist(), baseline.offset.tolist()))
+            recorder.put(_personal(name, baseline, None))
 
     def push_features(self, frame: FeatureFrame) -> None:
         """As ``Session``."""
@@ -183,6 +185,12 @@ class RecordedSession(Session):
         super().set_rate(rate)
         self._recorder.put(Rate(rate))
 
+    def set_person(self, profile: str | None, baseline: Mapping[Modality, Baseline]) -> None:
+        """As ``Session``."""
+        super().set_person(profile, baseline)
+        for name in MODALITIES:
+            self._recorder.put(_personal(name, baseline.get(name), profile))
+
     def advance(self, now: float) -> list[Outgoing]:
         """As ``Session``; an instant without any answer changes nothing and is not written down."""
         outbox = super().advance(now)
@@ -195,6 +203,12 @@ class RecordedSession(Session):
         outbox = super().finish(now)
         self._recorder.put(Instant(now, last=True))
         return outbox
+
+
+def _personal(name: Modality, baseline: Baseline | None, profile: str | None) -> Personal:
+    if baseline is None:
+        return Personal(name, [], [], profile)
+    return Personal(name, baseline.gain.tolist(), baseline.offset.tolist(), profile)
 
 
 def open_recorder(

@@ -76,11 +76,15 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Personal:
-    """From here on a modality is scored with a person's baseline, of ``calibration.baseline``."""
+    """From here on a modality is scored with a person's baseline, of ``calibration.baseline``.
+
+    Empty lists: without one again. ``profile`` names the person where that changed while the session ran.
+    """
 
     modality: Modality
     gain: list[float]
     offset: list[float]
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,11 +170,16 @@ class Replay:
         elif isinstance(entry, Rate):
             self._session.set_rate(entry.rate)
         elif isinstance(entry, Personal):
-            baseline = Baseline(np.array(entry.gain, np.float64), np.array(entry.offset, np.float64))
-            self._builder.baseline = {**self._builder.baseline, entry.modality: baseline}
+            self._know(entry)
         elif not isinstance(entry, Lost):
             self._session.push(entry)
         return []
+
+    def _know(self, entry: Personal) -> None:
+        known = {name: one for name, one in self._builder.baseline.items() if name != entry.modality}
+        if entry.gain:
+            known[entry.modality] = Baseline(np.array(entry.gain, np.float64), np.array(entry.offset, np.float64))
+        self._session.set_person(entry.profile or self._session.config.profile, known)
 
 
 def _ready(entry: Entry, prepared: Future[None] | None) -> Entry:

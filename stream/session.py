@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.baseline import Baseline
 from calibration.smoothing import ExponentialSmoother, LabelHysteresis
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.text import Encoder
@@ -244,6 +245,11 @@ class Session:
         """Score at most ``rate`` times a second from now on; ``ValueError`` outside 1 to 60."""
         self.config = dataclasses.replace(self.config, rate=rate)
         self._period = 1.0 / rate
+
+    def set_person(self, profile: str | None, baseline: Mapping[Modality, Baseline]) -> None:
+        """Take everybody for the person of a profile from now on, whose baselines are given."""
+        self.config = dataclasses.replace(self.config, profile=profile)
+        self._scorer.builder.baseline = baseline
 
     def advance(self, now: float) -> list[Outgoing]:
         """Tell the session that it is ``now``; get the transcripts and the result that are due.

@@ -20,12 +20,12 @@ from calibration.profile import Profiles
 from miar_rt.input_spec import SPEC, VOICED_DESCRIPTORS
 from miar_rt.neutral import measure, personal, population
 from miar_rt.signals import EMOTIONS, FeatureFrame, Modality
+from stream.calibration_judge import Stretch, answers, complain, summary
 from stream.calibration_meter import Meter
 from stream.calibration_view import LINES, panel
 from stream.clock import CaptureClock
 from stream.events import AudioChunk, VideoFrame
 from stream.extraction import Step
-from stream.guided_calibration import Stretch, answers, complain, summary
 from stream.profiles import load_profile
 from stream.scoring import Scorer
 
@@ -103,8 +103,11 @@ def test_too_little_is_refused_with_what_is_missing() -> None:
     good = stretch(voice_frames(20.0), face_frames(20.0))
     assert complain(good, measure(_frames(good)), NOTHING) is None
     silent = stretch(voice_frames(20.0, speech=0.1), face_frames(20.0))
-    assert complain(silent, measure(_frames(silent)), NOTHING) == (
-        "1.0 s of voice and 4.0 s are needed: no voice heard: read the lines aloud"
+    refused = complain(silent, measure(_frames(silent)), NOTHING)
+    assert refused is not None
+    assert (refused.code, refused.text) == (
+        "too_little_voice",
+        "1.0 s of voice and 4.0 s are needed: no voice heard: read the lines aloud",
     )
     away = stretch(voice_frames(20.0), face_frames(20.0, seen=0.2))
     assert str(complain(away, measure(_frames(away)), NOTHING)).endswith("no face found: look into the camera")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from websockets.asyncio.server import ServerConnection, broadcast
 
-from stream.events import Outgoing, Result, Status
+from stream.events import Published, Result, Status
 from stream.serving import protocol
 
 CONGESTED_BYTES = 64 * 1024
@@ -25,7 +25,7 @@ GIVE_UP_SECONDS = 30.0
 class Encoded:
     """An event and its encodings, each made once and only when somebody wants it."""
 
-    def __init__(self, event: Outgoing) -> None:
+    def __init__(self, event: Published) -> None:
         self.event = event
         self.name = str(event.__struct_config__.tag)
         self.is_result = isinstance(event, Result)

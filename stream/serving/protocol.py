@@ -17,19 +17,20 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from miar_rt.signals import EMOTIONS, MODALITIES
-from stream.events import PROTOCOL_VERSION, Outgoing
+from stream.events import PROTOCOL_VERSION, Published
 
 Format: TypeAlias = Literal["json", "msgpack"]
 SUBPROTOCOLS: Mapping[str, Format] = {"miar.v1.json": "json", "miar.v1.msgpack": "msgpack"}
 
-EVENT_TYPES: tuple[type[Outgoing], ...] = typing.get_args(Outgoing)
+EVENT_TYPES: tuple[type[Published], ...] = typing.get_args(Published)
 EVENTS: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in EVENT_TYPES)
 """Every kind of event a client can ask for."""
-DEFAULT_EVENTS = frozenset({"result", "transcript", "status"})
+DEFAULT_EVENTS = frozenset(EVENTS) - {"landmarks"}
+"""Landmarks are a hundred kilobytes a second, and a face to be recognised by: they come to who asks for them."""
 
 ErrorCode: TypeAlias = Literal[
     "bad_message", "unknown_type", "bad_field", "bad_token", "not_identified",
-    "rate_limited", "unsupported", "request_failed",
+    "rate_limited", "unsupported", "request_failed", "bad_name", "busy", "not_saved",
 ]  # fmt: skip
 
 CLOSE_BAD_TOKEN = 4001
@@ -79,6 +80,14 @@ class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello", kw_only=
     def of(cls, info: HelloInfo, *, needs_token: bool) -> Hello:
         """The greeting of a program described by ``info``."""
         return cls(**msgspec.structs.asdict(info), needs_token=needs_token)
+
+
+class RequestError(RuntimeError):
+    """A request that cannot be carried out: ``code`` is stable, the text is for people."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code: ErrorCode = code
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="type", tag="ready", kw_only=True):
@@ -140,13 +149,13 @@ class Calibrate(msgspec.Struct, frozen=True, tag_field="type", tag="calibrate", 
     """Start a guided calibration of one person's neutral, stored as ``profile``."""
 
     id: RequestId
-    profile: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    profile: str
     seconds: Annotated[float, msgspec.Meta(ge=5, le=300)] = 20.0
 
 
 Request: TypeAlias = Pause | Resume | SetRate | ListDevices | Calibrate
 ClientMessage: TypeAlias = Identify | Request
-ServerMessage: TypeAlias = Hello | Ready | Error | Reply | Outgoing
+ServerMessage: TypeAlias = Hello | Ready | Error | Reply | Published
 
 CLIENT_TYPES: dict[str, type[ClientMessage]] = {
     str(kind.__struct_config__.tag): kind for kind in typing.get_args(ClientMessage)

@@ -25,7 +25,7 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from stream.events import Outgoing, Result
+from stream.events import Published, Result
 from stream.serving import protocol
 from stream.serving.doors import Doors, is_loopback
 from stream.serving.fanout import Encoded, Fanout, Listener
@@ -112,7 +112,7 @@ class Server:
         self._metrics = Metrics(self._client_count)
         self._pages = Pages(self._metrics.render, self._health, self.token)
         self._fanout = Fanout(self._metrics.count_drops)
-        self._queue: deque[Outgoing] = deque(maxlen=QUEUE_EVENTS)
+        self._queue: deque[Published] = deque(maxlen=QUEUE_EVENTS)
         self._newest: Encoded | None = None
         self._newest_at: float | None = None
         self._media_time = 0.0
@@ -140,6 +140,10 @@ class Server:
         """Connections of any kind that are open now."""
         return len(self._connected)
 
+    def wanted(self, name: str) -> bool:
+        """Whether any client asked for this kind of event; safe from any thread."""
+        return any(one.connection.ready and name in one.connection.events for one in list(self._fanout.listeners))
+
     def unsent_bytes(self) -> list[int]:
         """For each client, what waits in this process to be sent to it."""
         return [one.socket.transport.get_write_buffer_size() for one in list(self._fanout.listeners)]
@@ -162,7 +166,7 @@ class Server:
         self._thread.start()
         started.wait()
 
-    def publish(self, event: Outgoing) -> None:
+    def publish(self, event: Published) -> None:
         """Give ``event`` to the clients; safe from any thread, never waits, does nothing while not started."""
         if self._loop is None:
             return
@@ -276,6 +280,8 @@ class Server:
         loop = asyncio.get_running_loop()
         try:
             data = await loop.run_in_executor(self._workers, self._on_request, request)
+        except protocol.RequestError as error:
+            return protocol.Error(code=error.code, message=str(error), id=request.id)
         except (ValueError, RuntimeError) as error:
             return protocol.Error(code="request_failed", message=str(error), id=request.id)
         return protocol.Reply(id=request.id, data=data)

@@ -1,0 +1,138 @@
+"""Whether a stretch of features is a person's neutral, and what knowing it changes; pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.baseline import Baseline, Neutral
+from calibration.profile import Profile
+from miar_rt.neutral import inputs_name, known_seconds, measure, personal
+from miar_rt.signals import EMOTIONS, FeatureFrame, Modality
+from stream.calibration_meter import Meter
+from stream.events import Rejection, Result
+from stream.extraction import Step
+from stream.profiles import PARTS
+from stream.scoring import Scorer
+from stream.session import Session, SessionConfig
+
+RATE = 5.0
+STRONG, MUCH = 0.7, 0.4
+"""A class other than neutral with such a probability, in such a share of the results, is no neutral. Of the voices
+of RAVDESS actors 17 to 20 plain neutral stays below 0.2 and calm below 0.35, anger reaches 0.3 to 0.75."""
+
+REMEDIES: Mapping[Modality, str] = {
+    "audio": "read the lines aloud and without long pauses",
+    "vision": "look into the camera all the time",
+}
+
+CODES: Mapping[Modality, Rejection] = {"audio": "too_little_voice", "vision": "too_little_face"}
+FACE_SHARE, LEAST_FACE = 0.5, 3.0
+VOICE_SHARE, LEAST_VOICE = 0.2, 2.0
+"""How much of the time a face must be seen and a voiced sound be heard, and seconds at least."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """What was seen and heard, as features without sound or picture, of which modalities, and how it went."""
+
+    steps: Sequence[Step]
+    wanted: frozenset[Modality]
+    meter: Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Why a stretch is not a neutral that can be used: in a stable word, and in a line that says how to mend it."""
+
+    code: Rejection
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A profile to be stored, and the probabilities ``[results, classes]`` of its stretch without and with it."""
+
+    profile: Profile
+    before: Floats
+    after: Floats
+
+
+def judge(name: str, stretch: Stretch, scorer: Scorer) -> Judged | Complaint:
+    """A person's profile from a stretch, or why there is none."""
+    neutral, unknown = measure(_frames(stretch)), answers(stretch, scorer, {})
+    if complaint := complain(stretch, neutral, unknown):
+        return complaint
+    known = answers(stretch, scorer, personal(neutral))
+    return Judged(Profile(name, time.time(), inputs_name(), neutral), unknown, known)
+
+
+def _frames(stretch: Stretch) -> Iterator[FeatureFrame]:
+    return (signal for step in stretch.steps for signal in step.signals if isinstance(signal, FeatureFrame))
+
+
+def answers(stretch: Stretch, scorer: Scorer, baseline: Mapping[Modality, Baseline]) -> Floats:
+    """Probabilities ``[results, classes]`` of a stretch for a person with a baseline."""
+    one = Scorer(scorer.checkpoint, scorer.engine)
+    one.builder.baseline = baseline
+    session = Session(one, None, SessionConfig(RATE, stretch.wanted))
+    found = []
+    for step in stretch.steps:
+        for signal in step.signals:
+            session.push(signal)
+        found += [event for event in session.advance(step.now) if isinstance(event, Result)]
+    rows = [list(result.raw_emotions.values()) for result in found if result.raw_emotions]
+    return np.array(rows, np.float64).reshape(-1, len(scorer.checkpoint.spec.classes))
+
+
+def complain(stretch: Stretch, neutral: Mapping[str, Neutral], probabilities: Floats) -> Complaint | None:
+    """Why a stretch is not a neutral that can be used; ``None`` when it is."""
+    return _too_little(stretch, neutral) or _not_neutral(probabilities)
+
+
+def _too_little(stretch: Stretch, neutral: Mapping[str, Neutral]) -> Complaint | None:
+    least: dict[Modality, float] = {
+        "audio": max(VOICE_SHARE * stretch.meter.now, LEAST_VOICE),
+        "vision": max(FACE_SHARE * stretch.meter.now, LEAST_FACE),
+    }
+    states = stretch.meter.states()
+    for name in sorted(stretch.wanted):
+        part, remedy = PARTS[name], REMEDIES[name]
+        seconds = known_seconds(name, neutral[name]) if name in neutral else 0.0
+        if seconds < least[name]:
+            why = states[part] or remedy
+            return Complaint(CODES[name], f"{seconds:.1f} s of {part} and {least[name]:.1f} s are needed: {why}")
+    return None
+
+
+def _not_neutral(probabilities: Floats) -> Complaint | None:
+    strong = (probabilities >= STRONG).mean(axis=0) if len(probabilities) else np.zeros(len(EMOTIONS))
+    strong[EMOTIONS.index("neutral")] = 0.0
+    if strong.sum() < MUCH:
+        return None
+    name = EMOTIONS[int(strong.argmax())]
+    return Complaint(
+        "not_neutral",
+        f"for {strong.sum():.0%} of the time this looks and sounds like {name} or another strong emotion, not like "
+        "neutral: relax, and read as you would read a shopping list",
+    )
+
+
+def means(probabilities: Floats) -> dict[str, float]:
+    """Mean probabilities of a stretch by class, the largest first."""
+    shares = probabilities.mean(axis=0)
+    return {EMOTIONS[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable")}
+
+
+def summary(probabilities: Floats) -> str:
+    """The same for people."""
+    return ", ".join(f"{name} {share:.0%}" for name, share in means(probabilities).items())
