@@ -21,6 +21,8 @@ from stream.consent import NOTICE, ask, can_answer
 from stream.events import Outgoing
 from stream.inputs import Devices, warm_up
 from stream.live import Live
+from stream.live_calibration import LiveCalibration
+from stream.onlookers import LandmarkFeed
 from stream.options import AnalyzeOptions, LiveOptions, check_options
 from stream.profiles import know
 from stream.recording import RecordedSession, Recorder, open_recorder
@@ -102,7 +104,7 @@ def run_live(options: LiveOptions) -> None:
             listener=_everyone(server, view, recorder, tally),
             appearance=appearance,
         )
-        requests.live = live
+        requests.live, requests.calibration = live, _accompany(live, server, wanted, clock, scorer.checkpoint)
         _run(live, view, options.seconds)
     say(tally.line())
 
@@ -207,6 +209,17 @@ def _everyone(
             take(event)
 
     return listener
+
+
+def _accompany(
+    live: Live, server: Server | None, captured: frozenset[Modality], clock: CaptureClock, checkpoint: Checkpoint
+) -> LiveCalibration | None:
+    """What clients can have beside results: landmarks, and a calibration when they ask for one."""
+    if server is None:
+        return None
+    calibration = LiveCalibration(captured, checkpoint, now=clock.now, publish=server.publish, use=live.set_person)
+    live.onlookers += LandmarkFeed(server.publish, lambda: server.wanted("landmarks")), calibration
+    return calibration
 
 
 def _run(live: Live, view: View, seconds: float | None) -> None:

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-import msgspec
-
 from calibration.baseline import Baseline
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.face import FaceExtractor
@@ -25,10 +23,8 @@ from stream.events import (
     SAMPLE_RATE,
     AudioChunk,
     DeviceStatus,
-    Latency,
     Outgoing,
     Reason,
-    Result,
     SignalGap,
     Status,
 )
@@ -38,6 +34,7 @@ from stream.senses import Hearing
 from stream.session import Session, SessionConfig, Signal
 from stream.sources import AudioSource, Source, VideoSource
 from stream.sources.slot import Slot
+from stream.stamps import stamped
 from stream.workers import DeviceLost, Mailbox, Worker
 
 INBOX_ITEMS = 2048
@@ -156,6 +153,11 @@ class Live:
         """Stop or resume looking and listening; while paused nothing captured is used."""
         (self._paused.set if paused else self._paused.clear)()
 
+    @property
+    def paused(self) -> bool:
+        """Whether looking and listening are stopped."""
+        return self._paused.is_set()
+
     def set_rate(self, rate: float) -> None:
         """Score at most ``rate`` times a second from now on; ``ValueError`` outside 1 to 60."""
         checked = SessionConfig(rate).rate
@@ -215,7 +217,7 @@ class Live:
 
     def _state(self, now: float) -> Status:
         """How it goes as a whole; that this machine is too slow is also said to whoever started it, once."""
-        if self._paused.is_set():
+        if self.paused:
             return self._status(now, None, "paused", "")
         lag = self._pace.judge(now, self.dropped)
         if lag and not self._behind:
@@ -235,7 +237,7 @@ class Live:
                 if frame is None:
                     if _over(source):
                         break
-                elif not self._paused.is_set():
+                elif not self.paused:
                     found = face.extract(frame.t, frame.image)
                     self._inbox.put(found)
                     self._pace.pictures += 1
@@ -251,7 +253,7 @@ class Live:
             while not worker.stopping:
                 items = source.read(SOUND_WAIT_SECONDS)
                 self._dropped["samples"] = source.dropped_samples
-                if not self._paused.is_set():
+                if not self.paused:
                     self._hear(items, hearing)
                 if not items and _over(source):
                     break
@@ -328,7 +330,7 @@ class Live:
                 scored = began
                 events = self._session.advance(began)
             for event in events:
-                self._listener(self._stamped(event, began))
+                self._listener(stamped(event, self._session.newest, self._clock, began))
             for notice in self._notices.take(0.0) if self._notices.depth else ():
                 self._listener(notice)
             if began - told > STATUS_SECONDS:
@@ -337,26 +339,6 @@ class Live:
             if over:
                 self._finished.set()
                 return
-
-    def _stamped(self, event: Outgoing, began: float) -> Outgoing:
-        """A result with the times that only a live run can know."""
-        if not isinstance(event, Result):
-            return event
-        now = self._clock.now()
-        ages = {name: None if t is None else (now - t) * 1e3 for name, t in self._session.newest.items()}
-        newest = min((age for age in ages.values() if age is not None), default=None)
-        captured = began if newest is None else now - newest / 1e3
-        return msgspec.structs.replace(
-            event,
-            time=round(self._clock.to_unix(captured), 6),
-            latency_ms=Latency(
-                text=_rounded(ages["text"]),
-                audio=_rounded(ages["audio"]),
-                vision=_rounded(ages["vision"]),
-                score=round((now - began) * 1e3, 3),
-                total=_rounded(newest),
-            ),
-        )
 
     def _ended(self, worker: Worker) -> None:
         """A worker has nothing more to give; when none has, what is left is scored and the session over."""
@@ -389,7 +371,3 @@ def _over(source: Source) -> bool:
     if source.lost:
         raise DeviceLost(f"{source.name} is gone")
     return source.ended
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)

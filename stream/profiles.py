@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from calibration.baseline import Baseline
 from calibration.profile import Profile, ProfileError, Profiles
+from miar_rt.checkpoint import Checkpoint
 from miar_rt.input_spec import SPEC
 from miar_rt.neutral import MEASURED, inputs_name, known_seconds, personal
+from miar_rt.signals import Modality
 from stream.scoring import Scorer
 
 PARTS = {"audio": "voice", "vision": "face"}
@@ -34,13 +37,20 @@ def know(scorer: Scorer, name: str | None, lines: list[str]) -> str | None:
     lines.append(f"profile {profile.name}: {told_seconds(profile)}")
     if warning := profile.warning():
         lines.append(f"warning: {warning}")
-    strange = sorted(PARTS[modality] for modality in scorer.builder.baseline.keys() - scorer.checkpoint.baselines)
-    if strange:
-        lines.append(
-            f"warning: checkpoint {scorer.checkpoint.name} was not trained with profiles of the "
-            f"{' and the '.join(strange)}: its answers may get worse with one"
-        )
+    if warning := not_trained_with(scorer.checkpoint, scorer.builder.baseline):
+        lines.append(f"warning: {warning}")
     return profile.name
+
+
+def not_trained_with(checkpoint: Checkpoint, baseline: Mapping[Modality, Baseline]) -> str | None:
+    """One line when a checkpoint has not learned to be told whose baselines these are."""
+    strange = sorted(PARTS[modality] for modality in baseline.keys() - checkpoint.baselines)
+    if not strange:
+        return None
+    return (
+        f"checkpoint {checkpoint.name} was not trained with profiles of the {' and the '.join(strange)}: "
+        "its answers may get worse with one"
+    )
 
 
 def told_seconds(profile: Profile) -> str:

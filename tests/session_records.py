@@ -11,12 +11,12 @@ import numpy as np
 from test_session import HashedWords, acoustic, face, said, voice
 
 from calibration.baseline import Baseline
-from miar_rt.signals import FeatureFrame
+from miar_rt.signals import FeatureFrame, Modality
 from stream.events import DeviceStatus, Outgoing
 from stream.recording import RecordedSession, Recorder
 from stream.recording_format import Entry, describe_session
 from stream.scoring import Scorer
-from stream.session import SessionConfig
+from stream.session import Session, SessionConfig
 
 SECONDS = 6.0
 
@@ -25,6 +25,11 @@ def odd_values(frame: FeatureFrame) -> FeatureFrame:
     """With what JSON could not carry: NaN, an infinity, minus zero and the smallest number."""
     frame.values[:4] = np.nan, -np.inf, -0.0, 1e-45
     return frame
+
+
+def doubled(name: Modality, session: Session) -> Baseline:
+    width = session._scorer.checkpoint.spec.widths[name]
+    return Baseline(np.full(width, 2.0), np.zeros(width))
 
 
 def live_through(session: RecordedSession, listener: Callable[[Outgoing], None]) -> None:
@@ -41,6 +46,8 @@ def live_through(session: RecordedSession, listener: Callable[[Outgoing], None])
         if step == 200:
             session.push(odd_values(face(t)))
             session.set_rate(7.3)
+        if step in {250, 450}:
+            session.set_person("bob", {} if step == 450 else {"audio": doubled("audio", session)})
         if step in {300, 400}:
             session.push(DeviceStatus("vision", t, "device_lost" if step == 300 else None, "unplugged"))
         for event in session.advance(t + float(generator.uniform(0.0, 5e-3))):

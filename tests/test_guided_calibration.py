@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_runs import Outcome, run
+from feature_frames import PITCH, UNITS, face_frames, voice_frames
 from flite_speech import RATE, flite_missing, speak
 from live_parts import Microphone
 from media_makers import quadrants, write_video
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from calibration.profile import Profiles
-from miar_rt.input_spec import SPEC, VOICED_DESCRIPTORS
+from miar_rt.input_spec import SPEC
 from miar_rt.neutral import measure, personal, population
 from miar_rt.signals import EMOTIONS, FeatureFrame, Modality
 from stream.calibration_judge import Stretch, answers, complain, summary
@@ -29,31 +30,7 @@ from stream.extraction import Step
 from stream.profiles import load_profile
 from stream.scoring import Scorer
 
-PITCH = VOICED_DESCRIPTORS.start
-UNITS = SPEC.vision_groups["units"]
 BOTH: frozenset[Modality] = frozenset(("audio", "vision"))
-
-
-def voice_frames(seconds: float, speech: float = 1.0, pitch: float = 30.0) -> Iterator[FeatureFrame]:
-    """Speech in the first ``speech`` of the time, voiced in every second 40 ms, at level 2; then noise at 9."""
-    random = np.random.default_rng(0)
-    for i in range(round(seconds * 100)):
-        t, speaking = 0.01 * i, 0.01 * i < speech * seconds
-        voiced = speaking and i // 4 % 2 == 0
-        values = np.full(25, 2.0 if speaking else 9.0, np.float32) + random.normal(0, 0.1, 25).astype(np.float32)
-        values[PITCH] = pitch + random.normal() if voiced else 0.0
-        yield FeatureFrame("acoustic", t, values)
-        if i % 3 == 0:
-            yield FeatureFrame("voice", t, np.array([0.9 if speaking else 0.1], np.float32))
-
-
-def face_frames(seconds: float, unit: float = 0.1, seen: float = 1.0) -> Iterator[FeatureFrame]:
-    random = np.random.default_rng(1)
-    for i in range(round(seconds * 15)):
-        values = random.normal(0.0, 0.01, SPEC.widths["vision"]).astype(np.float32)
-        values[UNITS] += unit
-        valid = i / 15 < seen * seconds
-        yield FeatureFrame("face", i / 15, values if valid else np.full_like(values, np.nan), valid)
 
 
 def stretch(*frames: Sequence[FeatureFrame] | Iterator[FeatureFrame]) -> Stretch:

@@ -13,6 +13,7 @@ from stream.serving import client, protocol
 from stream.serving.doors import Doors, is_loopback
 
 TOKEN = "secret"  # noqa: S105 - of this test alone
+USUAL = ("calibration", "result", "status", "transcript")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - never bound here
 
 
@@ -39,7 +40,7 @@ def test_hello_is_the_contract() -> None:
 def test_identify_takes_defaults_and_ignores_unknown_fields() -> None:
     one = connection()
     reaction = one.receive('{"type": "identify", "colour": "green"}', 0.0)
-    assert reaction.answers == (protocol.Ready(events=("result", "status", "transcript"), max_rate=None),)
+    assert reaction.answers == (protocol.Ready(events=USUAL, max_rate=None),)
     assert one.ready
     assert reaction.close is None
 
@@ -76,9 +77,7 @@ def test_what_cannot_be_served_has_a_stable_code_and_keeps_the_connection(messag
     reaction = one.receive(message, 0.0)
     assert [answer.code for answer in reaction.answers if isinstance(answer, protocol.Error)] == [code]
     assert reaction.close is None
-    assert one.receive('{"type": "identify"}', 0.1).answers[0] == protocol.Ready(
-        events=("result", "status", "transcript"), max_rate=None
-    )
+    assert one.receive('{"type": "identify"}', 0.1).answers[0] == protocol.Ready(events=USUAL, max_rate=None)
 
 
 def test_errors_carry_the_id_of_the_request() -> None:
@@ -154,7 +153,19 @@ def test_any_field_values_are_taken_or_answered(name: str, fields: dict[str, typ
 
 @pytest.mark.parametrize(
     "name",
-    ["Result", "Transcript", "Status", "Latency", "ModalityState", "TranscriptState", "Sentiment", "TimedWord"],
+    [
+        "Result",
+        "Transcript",
+        "Status",
+        "Latency",
+        "ModalityState",
+        "TranscriptState",
+        "Sentiment",
+        "TimedWord",
+        "Landmarks",
+        "Calibration",
+        "CalibrationPart",
+    ],
 )
 def test_the_copied_client_knows_every_field(name: str) -> None:
     """client.py stands alone, so its types are its own: they must not fall behind."""

@@ -16,7 +16,7 @@ from stream.serving import protocol
 from stream.serving.schema import asyncapi, json_schema
 
 ROOT = Path(__file__).parents[1]
-SERVER = {"hello", "ready", "error", "reply", "result", "transcript", "status"}
+SERVER = {"hello", "ready", "error", "reply", "result", "transcript", "status", "landmarks", "calibration"}
 CLIENT = {"identify", "pause", "resume", "set_rate", "list_devices", "calibrate"}
 
 
@@ -79,7 +79,7 @@ def example(kind: dict[str, Any]) -> dict[str, Any]:
         if "enum" in field:
             made[name] = field["enum"][0]
         elif "anyOf" in field or field.get("type") == "string":
-            made[name] = "x" * field.get("minLength", 1)
+            made[name] = "x"
         else:
             made[name] = field.get("minimum", 1)
     return made

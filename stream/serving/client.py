@@ -128,10 +128,44 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_onl
     waiting: dict[str, int] = {}
 
 
-Message: TypeAlias = Result | Transcript | Status
+class Landmarks(msgspec.Struct, frozen=True, tag_field="type", tag="landmarks", kw_only=True):
+    """MediaPipe's 478 points of the face, ``(x, y, z)`` each, x and y 0 to 1 inside a picture of ``aspect``."""
+
+    media_time: float
+    aspect: float
+    points: list[tuple[float, float, float]] | None
+
+
+class CalibrationPart(msgspec.Struct, frozen=True):
+    """Face or voice while a calibration runs: usable seconds so far, and what to mend right now, if anything."""
+
+    seconds: float
+    trouble: str | None
+    advice: str | None
+
+
+class Calibration(msgspec.Struct, frozen=True, tag_field="type", tag="calibration", kw_only=True):
+    """How a guided calibration goes: ``running``, ``done`` or ``rejected``."""
+
+    profile: str
+    state: str
+    seconds: float
+    left: float = 0.0
+    task: str = ""
+    lines: tuple[str, ...] = ()
+    parts: dict[str, CalibrationPart] = {}
+    before: dict[str, float] | None = None
+    after: dict[str, float] | None = None
+    code: str | None = None
+    message: str = ""
+
+
+Message: TypeAlias = Result | Transcript | Status | Landmarks | Calibration
 
 _Kind = TypeVar("_Kind", Result, Message)
-_TYPES: dict[str, Any] = {"result": Result, "transcript": Transcript, "status": Status}
+_TYPES: dict[str, Any] = {
+    str(kind.__struct_config__.tag): kind for kind in (Result, Transcript, Status, Landmarks, Calibration)
+}
 
 
 class _Envelope(msgspec.Struct):
@@ -221,7 +255,7 @@ class MiarClient:
 
     def messages(self) -> AsyncIterator[Message]:
         """Every message of the kinds asked for."""
-        return self._iterate((Result, Transcript, Status))
+        return self._iterate(tuple(_TYPES.values()))
 
     async def _iterate(self, kinds: tuple[type[_Kind], ...]) -> AsyncIterator[_Kind]:
         while True:
