@@ -17,7 +17,7 @@ from miar_rt.training.appearance import disturbed
 from miar_rt.training.batches import Faces, Texts, Voices, Windows, channel_statistics, join
 from miar_rt.training.cache import FeatureCache
 from miar_rt.training.corpora import Clip, Utterance, read_fer2013, read_meld, read_mosei, read_mosi, read_ravdess
-from miar_rt.training.exams import Exam, clips_exam, make_exam
+from miar_rt.training.exams import CORPORA, Exam, clips_exam, make_exam
 from miar_rt.training.extract import (
     crops_of,
     extract_clips,
@@ -114,14 +114,13 @@ def load_material(
     voices = Voices(copies, speakers=Speakers(training, copies))
     takes = Takes(training, read_action_units(data / TAKES)) if (data / TAKES).exists() else None
     faces, face_labels = _training_faces(data, cache, appearance, progress)
-    meld, mosi = read_meld(data / "meld/train.csv"), read_mosi(data / "mosi/train.csv")
-    mosei = read_mosei(data / "mosei/train.csv")
-    heard = [[hypotheses(c, variant) for variant in range(recipe.text_variants)] for c in (meld, mosi, mosei)]
-    adapter: dict[str, Array] = {}
-    if encoder is None and recipe.adapter_rank:
-        readings = [Reading(*one) for one in zip((meld, mosi, mosei), heard, recipe.adapter_times, strict=True)]
-        adapter = text_adapter(readings, recipe, cache, progress=progress)
-        encoder = TextEncoder(adapters=adapter)
+    transcripts = (
+        read_meld(data / "meld/train.csv"), read_mosi(data / "mosi/train.csv"), read_mosei(data / "mosei/train.csv")
+    )  # fmt: skip
+    meld, mosi, mosei = transcripts
+    heard = [[hypotheses(c, variant) for variant in range(recipe.text_variants)] for c in transcripts]
+    adapter = {} if encoder else _adapter(transcripts, heard, recipe, cache, progress)
+    encoder = encoder or TextEncoder(adapters=adapter)
     texts = _training_texts(heard, cache, encoder, progress)
     exams = _exams(data, held_out, cache, encoder, appearance, progress)
     corpora = Corpora(
@@ -133,13 +132,8 @@ def load_material(
         rated_shares=(recipe.mosi_share, 1.0 - recipe.mosi_share),
         taken=takes.there if takes else None,
     )
-    sizes = {
-        "ravdess": len(training),
-        "fer2013": len(face_labels.labels),
-        "meld": len(meld),
-        "mosi": len(mosi),
-        "mosei": len(mosei),
-    }
+    counts = (len(training), len(face_labels.labels), *map(len, transcripts))
+    sizes = dict(zip(CORPORA, counts, strict=True))
     return Material(
         corpora, voices, faces, texts, exams, sizes, extractor_versions(encoder, appearance), adapter, takes
     )
@@ -176,6 +170,20 @@ def _training_faces(
         return Faces(both[0], both[1], labels), ByLabel(labels)
     crops = crops_of(stills.images[found], landmarks)
     return Faces(both[0], both[1], labels, looks(crops, appearance)), ByLabel(labels)
+
+
+def _adapter(
+    transcripts: Sequence[Sequence[Utterance]],
+    heard: Sequence[Sequence[Sequence[Hypothesis]]],
+    recipe: Recipe,
+    cache: FeatureCache,
+    progress: bool,
+) -> dict[str, Array]:
+    """What the published text encoder is given first; nothing when the recipe wants none."""
+    if not recipe.adapter_rank:
+        return {}
+    readings = [Reading(*one) for one in zip(transcripts, heard, recipe.adapter_times, strict=True)]
+    return text_adapter(readings, recipe, cache, progress=progress)
 
 
 def _training_texts(
