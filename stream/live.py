@@ -330,7 +330,7 @@ class Live:
                 scored = began
                 events = self._session.advance(began)
             for event in events:
-                self._listener(stamped(event, self._session.newest, self._clock, began))
+                self._listener(self._completed(event, began))
             for notice in self._notices.take(0.0) if self._notices.depth else ():
                 self._listener(notice)
             if began - told > STATUS_SECONDS:
@@ -339,6 +339,12 @@ class Live:
             if over:
                 self._finished.set()
                 return
+
+    def _completed(self, event: Outgoing, began: float) -> Outgoing:
+        """With what a session cannot know: times of delivery, and what was lost."""
+        if isinstance(event, Status):
+            return self._status(event.media_time, None, event.state, event.detail)
+        return stamped(event, self._session.newest, self._clock, began)
 
     def _ended(self, worker: Worker) -> None:
         """A worker has nothing more to give; when none has, what is left is scored and the session over."""

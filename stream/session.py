@@ -35,6 +35,7 @@ from stream.events import (
     Outgoing,
     Result,
     Sentiment,
+    Status,
     VideoFrame,
 )
 from stream.presence import Availability, PresenceTracker
@@ -286,6 +287,7 @@ class Session:
         self._last_score = now
         found = self._presence.at(now)
         answer = self._scorer.score(now, {name: state.present for name, state in found.items()})
+        self._notice_engine(now)
         self.newest = {name: found[name].newest for name in MODALITIES}
         if answer is None:
             self._hysteresis.reset()
@@ -294,6 +296,17 @@ class Session:
             result = self._result(now, found, answer)
         self._seq += 1
         return result
+
+    def _notice_engine(self, now: float) -> None:
+        """Say so when another engine has taken over."""
+        engine = self._scorer.engine
+        if engine.name == self._model.engine:
+            return
+        self._model = msgspec.structs.replace(self._model, engine=engine.name)
+        detail = f"{engine.name}: {engine.describe()}"
+        self._outbox.append(
+            Status(media_time=round(now, 3), modality=None, state="engine", detail=detail, dropped={})
+        )
 
     def _nothing(self, now: float, found: Mapping[Modality, Availability]) -> Result:
         """What is said when nothing is present: no score is invented."""

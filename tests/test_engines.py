@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +18,16 @@ from random_checkpoint import random_checkpoint
 from calibration.temperature import softmax
 from miar_rt import checkpoint as checkpoint_module
 from miar_rt.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from miar_rt.engines import EngineUnavailable, Scores
-from miar_rt.engines.choose import LADDER, choose_engine
+from miar_rt.engines import Scores
 from miar_rt.engines.export import OUTPUTS, export_onnx
 from miar_rt.engines.onnx_engine import OnnxEngine
+from miar_rt.engines.parity import PATTERNS, compare, difference, everywhere, random_batch
 from miar_rt.engines.torch_engine import TorchEngine
 from miar_rt.engines.weightless import WeightlessGraph, open_session
 from miar_rt.input_spec import SPEC
-from miar_rt.signals import MODALITIES, Array, EncodedText, FeatureFrame, Word
+from miar_rt.signals import MODALITIES, EncodedText, FeatureFrame, Word
 from miar_rt.window import ModelInput, WindowBuilder, as_batch
 
-PATTERNS = np.array([p for p in product((1.0, 0.0), repeat=3) if any(p)], np.float32)
 ENGINES = {"onnx": OnnxEngine, "torch": TorchEngine}
 
 
@@ -45,23 +43,6 @@ def any_checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
     if not (checkpoint_module.DEFAULT / "model.json").is_file():
         pytest.skip("no default checkpoint in this checkout")
     return load_checkpoint()
-
-
-def random_batch(windows: int, seed: int = 0) -> dict[str, Array]:
-    """Normalised windows full of noise, with rows missing here and there."""
-    generator = np.random.default_rng(seed)
-    batch: dict[str, Array] = {}
-    for name in MODALITIES:
-        steps, width = SPEC.steps[name], SPEC.widths[name]
-        mask = (generator.random((windows, steps)) < 0.8).astype(np.float32)
-        mask[:, -1] = 1.0
-        batch[name] = (
-            np.clip(generator.normal(size=(windows, steps, width)), -6, 6).astype(np.float32) * mask[..., None]
-        )
-        batch[f"{name}_mask"] = mask
-    batch["groups"] = (generator.random((windows, 4)) < 0.7).astype(np.float32)
-    batch["baseline"] = (generator.random((windows, 3)) < 0.5).astype(np.float32)
-    return batch
 
 
 def built_windows(checkpoint: Checkpoint) -> list[ModelInput]:
@@ -86,18 +67,6 @@ def built_windows(checkpoint: Checkpoint) -> list[ModelInput]:
     ]
 
 
-def everywhere(windows: int, patterns: Array = PATTERNS) -> Array:
-    return np.tile(patterns, (windows, 1, 1))
-
-
-def largest_difference(scores: Scores, truth: Scores) -> float:
-    """Largest difference of probabilities, gates, and of sentiment and spread in units of the scale's length."""
-    probabilities = np.abs(softmax(np.float64(scores.logits)) - softmax(np.float64(truth.logits))).max()
-    sentiment = np.abs(scores.sentiment - truth.sentiment).max() / 6.0
-    spread = np.abs(scores.spread - truth.spread).max() / 6.0
-    return float(max(probabilities, np.abs(scores.gate - truth.gate).max(), sentiment, spread))
-
-
 def assert_same(a: Scores, b: Scores) -> None:
     for name in OUTPUTS:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
@@ -113,7 +82,7 @@ def test_answers_are_those_of_float64_on_noise(any_checkpoint: Checkpoint, name:
     assert scores.sentiment.shape == scores.spread.shape == (5, 7)
     assert scores.gate.shape == (5, 7, 4)
     assert scores.logits.dtype == np.float32
-    assert largest_difference(scores, truth) <= 1e-5
+    assert compare(scores, truth).within("float32")
 
 
 @pytest.mark.parametrize("name", sorted(ENGINES))
@@ -123,7 +92,7 @@ def test_answers_are_those_of_float64_on_built_windows(any_checkpoint: Checkpoin
     presence = np.stack([w.presence for w in windows]).astype(np.float32)[:, None] * everywhere(len(windows))
     truth = TorchEngine(any_checkpoint, dtype=torch.float64).score(batch, presence)
     scores = ENGINES[name](any_checkpoint).score(batch, presence)
-    assert largest_difference(scores, truth) <= 1e-5
+    assert difference(scores, truth) <= 1e-5
     assert np.ptp(softmax(truth.logits), axis=(0, 1)).max() > 1e-3  # patterns do tell in the answer
 
 
@@ -170,7 +139,7 @@ def test_patterns_and_windows_do_not_mix(checkpoint: Checkpoint, name: str) -> N
     for i in range(4):
         alone = engine.score({key: value[i : i + 1] for key, value in batch.items()}, everywhere(1)[:, 2:3])
         picked = Scores(*(getattr(together, output)[i : i + 1, 2:3] for output in OUTPUTS))
-        assert largest_difference(alone, picked) <= 1e-5
+        assert difference(alone, picked) <= 1e-5
 
 
 @pytest.mark.parametrize("name", sorted(ENGINES))
@@ -178,45 +147,6 @@ def test_absent_modalities_have_no_gate(checkpoint: Checkpoint, name: str) -> No
     gate = ENGINES[name](checkpoint).score(random_batch(2), everywhere(2)).gate
     np.testing.assert_allclose(gate.sum(axis=-1), 1.0, atol=1e-6)
     np.testing.assert_array_equal(gate[..., :3][everywhere(2) == 0.0], 0.0)
-
-
-def test_auto_takes_onnx_and_says_why_not_the_faster_ones(checkpoint: Checkpoint) -> None:
-    engine, line = choose_engine("auto", checkpoint)
-    assert engine.name == "onnx"
-    assert line == (
-        f"engine onnx: onnxruntime {onnxruntime.__version__} on one CPU thread; passed over "
-        "tensorrt, tensorrt-rtx, cuda-graph, compile (not part of this version)"
-    )
-    engine.close()
-
-
-def test_a_named_engine_is_taken(checkpoint: Checkpoint) -> None:
-    engine, line = choose_engine("torch", checkpoint)
-    assert engine.name == "torch"
-    assert line == f"engine torch: torch {torch.__version__} on one CPU thread"
-    engine.close()
-
-
-def test_an_unknown_engine_is_refused(checkpoint: Checkpoint) -> None:
-    with pytest.raises(ValueError, match=f"unknown engine 'gpu': choose one of auto, {', '.join(LADDER)}"):
-        choose_engine("gpu", checkpoint)
-
-
-def test_an_engine_not_available_says_why_and_what_is(checkpoint: Checkpoint) -> None:
-    with pytest.raises(EngineUnavailable) as refused:
-        choose_engine("tensorrt", checkpoint)
-    assert str(refused.value) == (
-        "engine not available here: tensorrt (not part of this version); available: onnx, torch"
-    )
-
-
-def test_auto_passes_over_an_engine_that_cannot_be_imported(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "miar_rt.engines.onnx_engine", None)
-    engine, line = choose_engine("auto", checkpoint)
-    assert engine.name == "torch"
-    assert "onnx (cannot be imported: " in line
 
 
 def test_the_onnx_engine_runs_a_saved_checkpoint_without_torch(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -268,7 +198,7 @@ def test_an_exported_file_stands_alone(checkpoint: Checkpoint, tmp_path: Path) -
     )
     batch, presence = random_batch(2), everywhere(2)
     answers = Scores(*session.run(list(OUTPUTS), {**batch, "presence": presence}))
-    assert largest_difference(answers, OnnxEngine(checkpoint).score(batch, presence)) <= 1e-6
+    assert difference(answers, OnnxEngine(checkpoint).score(batch, presence)) <= 1e-6
 
 
 def test_graphs_hold_no_weights(checkpoint: Checkpoint) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from miar_rt.checkpoint import Checkpoint
-from miar_rt.engines import Engine, EngineUnavailable
+from miar_rt.engines import Engine, EngineUnavailable, one_line
+from miar_rt.engines.gpu import no_cuda
+from miar_rt.engines.stepping import Stepping
 
 AUTO = "auto"
 
@@ -16,16 +18,56 @@ AUTO = "auto"
 class Rung:
     """An engine's name, why it cannot run here (``None`` when it can, as far as a quick look tells), its opener.
 
-    ``opener`` imports what it needs and may still raise ``EngineUnavailable``.
+    ``opener`` imports what it needs and may still raise ``EngineUnavailable``. One that is not ``quick`` may take
+    minutes to start: ``auto`` leaves it out where there is no GPU, and nobody waits for it in the middle of a run.
     """
 
     name: str
     obstacle: Callable[[], str | None]
     opener: Callable[[Checkpoint], Engine]
+    quick: bool = True
 
 
 def _needs(package: str) -> Callable[[], str | None]:
     return lambda: None if find_spec(package) else f"{package} is not installed"
+
+
+def _needs_cuda(extra: str, *packages: str) -> Callable[[], str | None]:
+    def obstacle() -> str | None:
+        missing = [package for package in packages if find_spec(package) is None]
+        return no_cuda() or (f"needs pip install 'miar-live[{extra}]'" if missing else None)
+
+    return obstacle
+
+
+def _tensorrt(checkpoint: Checkpoint) -> Engine:
+    from miar_rt.engines.tensorrt_engine import TensorRtEngine
+
+    return TensorRtEngine(checkpoint)
+
+
+def _tensorrt_rtx(checkpoint: Checkpoint) -> Engine:
+    from miar_rt.engines.tensorrt_rtx_engine import TensorRtRtxEngine
+
+    return TensorRtRtxEngine(checkpoint)
+
+
+def _cuda_graph(checkpoint: Checkpoint) -> Engine:
+    from miar_rt.engines.cuda_graph import CudaGraphEngine
+
+    return CudaGraphEngine(checkpoint)
+
+
+def _no_compiler() -> str | None:
+    from miar_rt.engines.compile_engine import no_compiler
+
+    return no_compiler()
+
+
+def _compile(checkpoint: Checkpoint) -> Engine:
+    from miar_rt.engines.compile_engine import CompileEngine
+
+    return CompileEngine(checkpoint)
 
 
 def _onnx(checkpoint: Checkpoint) -> Engine:
@@ -35,19 +77,22 @@ def _onnx(checkpoint: Checkpoint) -> Engine:
 
 
 def _torch(checkpoint: Checkpoint) -> Engine:
-    from miar_rt.engines.torch_engine import TorchEngine
+    from miar_rt.engines.torch_engine import TorchEngine, torch_device
 
-    return TorchEngine(checkpoint)
+    return TorchEngine(checkpoint, torch_device())
 
 
 RUNGS: tuple[Rung, ...] = (
+    Rung("tensorrt", _needs_cuda("trt", "torch_tensorrt", "tensorrt"), _tensorrt, quick=False),
+    Rung("tensorrt-rtx", _needs_cuda("rtx", "tensorrt_rtx"), _tensorrt_rtx, quick=False),
+    Rung("cuda-graph", no_cuda, _cuda_graph),
+    Rung("compile", _no_compiler, _compile, quick=False),
     Rung("onnx", _needs("onnxruntime"), _onnx),
     Rung("torch", _needs("torch"), _torch),
 )
-"""The engines of this version, fastest first."""
+"""The engines, fastest first."""
 
-LADDER: tuple[str, ...] = ("tensorrt", "tensorrt-rtx", "cuda-graph", "compile", "onnx", "torch")
-"""Every name there is, fastest first; those without a rung are not part of this version."""
+LADDER: tuple[str, ...] = tuple(rung.name for rung in RUNGS)
 
 NAMES: tuple[str, ...] = (AUTO, *LADDER)
 
@@ -58,7 +103,8 @@ def choose_engine(name: str, checkpoint: Checkpoint) -> tuple[Engine, str]:
     Returns
     -------
     tuple
-        The engine, and one line that says which it is and why those above it were passed over.
+        The engine, which steps down the ladder when it gives out while it runs; and one line that says which it is
+        and why those above it were passed over.
 
     Raises
     ------
@@ -70,26 +116,49 @@ def choose_engine(name: str, checkpoint: Checkpoint) -> tuple[Engine, str]:
     if name not in NAMES:
         raise ValueError(f"unknown engine {name!r}: choose one of {', '.join(NAMES)}")
     passed: dict[str, str] = {}
-    for candidate in LADDER if name == AUTO else (name,):
-        try:
-            engine = _open(candidate, checkpoint)
-        except EngineUnavailable as error:
-            passed[candidate] = str(error)
+    for rung in RUNGS:
+        if name not in {AUTO, rung.name}:
             continue
-        chosen = f"engine {candidate}: {engine.describe()}"
-        return engine, f"{chosen}; passed over {_reasons(passed)}" if passed else chosen
+        try:
+            engine = _open(rung, checkpoint, automatic=name == AUTO)
+        except EngineUnavailable as error:
+            passed[rung.name] = str(error)
+            continue
+        line = f"engine {engine.name}: {engine.describe()}"
+        return Stepping(engine, _lower(rung, checkpoint)), f"{line} ({_short(passed)})" if passed else line
     raise EngineUnavailable(f"engine not available here: {_reasons(passed)}; available: {_available(passed)}")
 
 
-def _open(name: str, checkpoint: Checkpoint) -> Engine:
-    rung = next((rung for rung in RUNGS if rung.name == name), None)
-    obstacle = "not part of this version" if rung is None else rung.obstacle()
-    if rung is None or obstacle:
+def _open(rung: Rung, checkpoint: Checkpoint, automatic: bool = False) -> Engine:
+    obstacle = rung.obstacle() or (no_cuda() if automatic and not rung.quick else None)
+    if obstacle:
         raise EngineUnavailable(obstacle)
     try:
         return rung.opener(checkpoint)
     except ImportError as error:
         raise EngineUnavailable(f"cannot be imported: {error}") from error
+    except (RuntimeError, MemoryError, AssertionError) as error:  # torch asserts that it has CUDA
+        raise EngineUnavailable(one_line(error)) from error
+
+
+def _lower(rung: Rung, checkpoint: Checkpoint) -> Iterator[Engine]:
+    """Opens the rungs below that start at once; in the end, whatever became of a GPU, one on the CPU."""
+    from miar_rt.engines.torch_engine import TorchEngine
+
+    for lower in RUNGS[RUNGS.index(rung) + 1 :]:
+        try:
+            engine = _open(lower, checkpoint) if lower.quick else None
+        except EngineUnavailable:
+            engine = None
+        if engine is not None:
+            yield engine
+    yield _onnx(checkpoint) if rung.name == "torch" else TorchEngine(checkpoint)
+
+
+def _short(passed: dict[str, str]) -> str:
+    """Why the ones above were passed over; one reason for all of them needs no names."""
+    reasons = set(passed.values())
+    return reasons.pop() if len(reasons) == 1 else _reasons(passed)
 
 
 def _reasons(passed: dict[str, str]) -> str:
@@ -100,6 +169,6 @@ def _reasons(passed: dict[str, str]) -> str:
     return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in grouped.items())
 
 
-def _available(failed: Iterable[str]) -> str:
+def _available(failed: dict[str, str]) -> str:
     names = [rung.name for rung in RUNGS if rung.name not in failed and rung.obstacle() is None]
     return ", ".join(names) or "none"

@@ -14,7 +14,9 @@ from miar_rt.signals import MODALITIES
 if TYPE_CHECKING:
     import torch
 
-INPUTS = {*MODALITIES, *(f"{name}_mask" for name in MODALITIES), "groups", "baseline", "presence"}
+INPUTS = (*(name + end for name in MODALITIES for end in ("", "_mask")), "groups", "baseline", "presence")
+"""What the network takes, in its order."""
+
 OUTPUTS = ("logits", "sentiment", "spread", "gate")
 """What a graph gives for inputs named as ``window.as_batch`` names them, and ``presence``."""
 
@@ -36,16 +38,28 @@ def trace_network(config: dict[str, Any], spec: InputSpec) -> WeightlessGraph:
     return export_graph(Miar(MiarConfig(**config), spec), example, OUTPUTS, dynamic)
 
 
+def input_shapes(spec: InputSpec, windows: int, patterns: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the network's inputs by name, in the order in which it takes them."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in MODALITIES:
+        shapes[name] = (windows, spec.steps[name], spec.widths[name])
+        shapes[f"{name}_mask"] = (windows, spec.steps[name])
+    whole = {"groups": (windows, len(spec.vision_groups)), "baseline": (windows, 3)}
+    return {**shapes, **whole, "presence": (windows, patterns, 3)}
+
+
+def output_shapes(spec: InputSpec, windows: int, patterns: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of ``OUTPUTS`` by name."""
+    ends: tuple[tuple[int, ...], ...] = ((len(spec.classes),), (), (), (len(MODALITIES) + 1,))
+    return {name: (windows, patterns, *end) for name, end in zip(OUTPUTS, ends, strict=True)}
+
+
 def _example(spec: InputSpec, windows: int, patterns: int) -> dict[str, torch.Tensor]:
     import torch
 
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name in MODALITIES:
-        shapes[name] = (spec.steps[name], spec.widths[name])
-        shapes[f"{name}_mask"] = (spec.steps[name],)
-    shapes |= {"groups": (len(spec.vision_groups),), "baseline": (3,), "presence": (patterns, 3)}
     generator = torch.Generator().manual_seed(0)
-    tensors = {name: torch.randn(windows, *shape, generator=generator) for name, shape in shapes.items()}
+    shapes = input_shapes(spec, windows, patterns)
+    tensors = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
     return {name: value if name in MODALITIES else (value > 0.0).float() for name, value in tensors.items()}
 
 

@@ -21,12 +21,12 @@ class OnnxEngine:
         When the checkpoint's graph and weights do not belong together.
     """
 
-    name = "onnx"
+    name, precision = "onnx", "float32"
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._session = open_session(checkpoint.graph, checkpoint.state)
         found = {put.name for put in self._session.get_outputs()}
-        if not found.issuperset(OUTPUTS) or {put.name for put in self._session.get_inputs()} != INPUTS:
+        if not found.issuperset(OUTPUTS) or {put.name for put in self._session.get_inputs()} != set(INPUTS):
             raise ValueError("the graph is not one of this network: its inputs or outputs are others")
 
     def describe(self) -> str:
