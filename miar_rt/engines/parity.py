@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.temperature import softmax
 from miar_rt.checkpoint import Checkpoint
@@ -41,16 +42,20 @@ class Parity:
 
 def compare(scores: Scores, truth: Scores) -> Parity:
     """Hold answers against the true ones."""
-    found, right = softmax(np.float64(scores.logits)), softmax(np.float64(truth.logits))
+    found, right = _probabilities(scores), _probabilities(truth)
     ranked = np.sort(right, axis=-1)
     clear = ranked[..., -1] - ranked[..., -2] > MARGIN
     other = (found.argmax(axis=-1) != right.argmax(axis=-1)) & clear
     return Parity(difference(scores, truth), int(other.sum()))
 
 
+def _probabilities(scores: Scores) -> NDArray[np.float64]:
+    return softmax(scores.logits.astype(np.float64))
+
+
 def difference(scores: Scores, truth: Scores) -> float:
     """Largest difference of probabilities, gates, and of sentiment and spread in units of the scale's length."""
-    probabilities = np.abs(softmax(np.float64(scores.logits)) - softmax(np.float64(truth.logits))).max()
+    probabilities = np.abs(_probabilities(scores) - _probabilities(truth)).max()
     scale = [
         np.abs(a - b).max() / 6.0 for a, b in ((scores.sentiment, truth.sentiment), (scores.spread, truth.spread))
     ]
