@@ -7,7 +7,7 @@ where it differs from the one that runs.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from miar_rt.landmarks import MESH_LANDMARKS
 from miar_rt.signals import EMOTIONS, RECOGNISER_KINDS, Modality
@@ -38,6 +38,31 @@ HEAD_POSE: tuple[str, ...] = ("pitch", "yaw", "roll", "x", "y", "scale")
 APPEARANCE_SLOTS = 64
 TOKEN_WIDTH = 384
 TEXT_EXTRAS: tuple[str, ...] = ("age", "partial", "confidence", *RECOGNISER_KINDS)
+
+
+class Shapes(Protocol):
+    """What a network has to know of its inputs."""
+
+    @property
+    def widths(self) -> dict[Modality, int]:
+        """Channels of each modality's window."""
+
+    @property
+    def steps(self) -> dict[Modality, int]:
+        """Rows of each modality's window."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of what is told apart."""
+
+
+@dataclass(frozen=True)
+class FileShapes:
+    """Shapes of features that come from a file and not from the extractors."""
+
+    widths: dict[Modality, int]
+    steps: dict[Modality, int]
+    classes: tuple[str, ...] = EMOTIONS
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from miar_rt.input_spec import SPEC, InputSpec
+from miar_rt.input_spec import SPEC, Shapes
 from miar_rt.signals import MODALITIES, Modality
 
 MASKED = -1e4
@@ -217,7 +217,7 @@ class Miar(nn.Module):
     others: Tensor
     itself: Tensor
 
-    def __init__(self, config: MiarConfig | None = None, spec: InputSpec = SPEC) -> None:
+    def __init__(self, config: MiarConfig | None = None, spec: Shapes = SPEC) -> None:
         super().__init__()
         self.config = config = config or MiarConfig()
         layers: dict[Modality, int] = {
