@@ -66,16 +66,34 @@ def _no_surer_than(logits: Floats, temperature: float, ceiling: float) -> float:
 
 
 def matched_logits(
-    exams: Mapping[str, Exam], score: Score, statistics: Statistics, patterns: Array, random: np.random.Generator
+    exams: Mapping[str, Exam],
+    score: Score,
+    statistics: Statistics,
+    patterns: Array,
+    random: np.random.Generator,
+    *,
+    astray: Modality | None = None,
+    noise: Modality | None = None,
 ) -> tuple[Floats, Integers]:
-    """Logits ``[n, P, classes]`` of matched validation samples under ``patterns [P, 3]``; labels ``[n]``."""
+    """Logits ``[n, P, classes]`` of matched validation samples under ``patterns [P, 3]``; labels ``[n]``.
+
+    One modality may be ``astray``, of a sample with another label, or ``noise``, of which every row is.
+    """
     labels = random.integers(CLASSES, size=MATCHED)
-    chosen = {modality: _windows_of(exams[name], labels, random) for modality, name in SINGLE_EXAMS.items()}
+    others = (labels + random.integers(1, CLASSES, size=MATCHED)) % CLASSES
+    chosen = {
+        modality: _windows_of(exams[name], others if modality == astray else labels, random)
+        for modality, name in SINGLE_EXAMS.items()
+    }
     parts = []
     for start in range(0, MATCHED, BATCH):
         rows = slice(start, start + BATCH)
         windows = {m: exams[SINGLE_EXAMS[m]].windows(numbers[rows]) for m, numbers in chosen.items()}
         batch = network_inputs(windows, statistics)
+        if noise is not None:
+            batch[noise] = (
+                random.standard_normal(batch[noise].shape, np.float32) * batch[f"{noise}_mask"][..., None]
+            )
         parts.append(score(batch, np.repeat(patterns[None], len(labels[rows]), axis=0)).logits)
     return np.concatenate(parts).astype(np.float64), labels
 
