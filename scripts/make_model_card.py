@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.temperature import log_softmax, pattern_name
+from calibration.temperature import pattern_name, softmax
 from miar_rt import metrics
 from miar_rt.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from miar_rt.engines.onnx_engine import OnnxEngine
@@ -46,7 +46,7 @@ CHANNELS: Mapping[str, Render] = {
 LICENCES = """| corpus | used for | licence as stated at its source |
 |---|---|---|
 | RAVDESS speech (Livingstone and Russo 2018) | voice, seven emotions (calm counts as neutral) | CC BY-NC-SA 4.0 |
-| RAVDESS's faces as OpenFace action units, of the same takes | face beside voice | MIT repository; CC BY-NC-SA 4.0 |
+| RAVDESS's faces of the same takes, as OpenFace action units | face beside voice | MIT; CC BY-NC-SA 4.0 |
 | FER2013 (Goodfellow et al. 2013) | face, seven emotions | none stated; research use |
 | MELD (Poria et al. 2019) | words, seven emotions | GPL-3.0 repository |
 | CMU-MOSI (Zadeh et al. 2016) | words, sentiment | none stated; research use |
@@ -66,13 +66,13 @@ allows research and private use only.
 
 {licences}
 
-No corpus with raw face, voice and words of the same people was available. RAVDESS's voices went with the action units
-of their own faces in {takes:.0%} of the samples. The others were put together across corpora: of one emotion, of
-fitting sentiment, or deliberately in conflict; {astray} of the texts, voices and faces had nothing to do with the rest
-of their sample, so that no modality is trusted blindly. Members of such samples are
-independent given the label, which real people's words, voice and face are not, so the product of the single
-modalities' probabilities is near the best possible answer to them and **their joint accuracy below says little
-about real people**. Confidence from several modalities is held down to that of the surest one alone.
+No corpus with raw face, voice and words of the same people was available. In {takes:.0%} of the samples a voice
+went with the action units of its own face. The others were put together across corpora: of one emotion, of fitting
+sentiment, or deliberately in conflict; {astray} of the texts, voices and faces had nothing to do with the rest of
+their sample, so that no modality is trusted blindly. Members of such samples are independent given the label,
+which real people's words, voice and face are not, so the product of the single modalities' probabilities is near
+the best possible answer to them and **their joint accuracy below says little about real people**. Confidence from
+several modalities is held down to that of the surest one alone.
 
 Voices were trained on in {renderings} live renderings beside the clean one (other speaking rates, rooms, noise,
 telephone bands, levels). Words: {variants}. Faces are stills, moved a little; real faces in motion were never seen.
@@ -81,8 +81,8 @@ telephone bands, levels). Words: {variants}. Faces are stills, moved a little; r
 """
 
 ADAPTER = """
-Beside its own weights it holds low-rank adapters (rank {rank}) that were trained for all-MiniLM-L6-v2 and are merged
-into it wherever it reads words."""
+Beside its own weights it holds low-rank adapters (rank {rank}) that were trained for all-MiniLM-L6-v2 and are
+merged into it wherever it reads words."""
 
 LIMITS = """
 ## What it must not be used for
@@ -313,30 +313,29 @@ def trust_table(checkpoint: Checkpoint, exams: Mapping[str, Exam], engine: OnnxE
         return matched_logits(exams, engine.score, checkpoint.statistics, patterns, random, **disturbed)
 
     logits, labels = answered()
-    right = [float((logits[:, i].argmax(axis=1) == labels).mean()) for i in range(len(patterns))]
-    product = sum(
-        log_softmax(logits[:, i] / checkpoint.temperatures.by_pattern[name])
-        - np.log(_shares(exams[SINGLE_EXAMS[name]]))
+
+    def right(scores: metrics.Floats) -> float:
+        return float((scores.argmax(axis=1) == labels).mean())
+
+    alone = [
+        softmax(logits[:, i] / checkpoint.temperatures.by_pattern[name]) / _shares(exams[SINGLE_EXAMS[name]])
         for i, name in enumerate(MODALITIES)
-    )
-    rows = [
-        ("all three", right[-1]),
-        ("product of the three answers alone", float((product.argmax(axis=1) == labels).mean())),
     ]
+    rows = [("all three", right(logits[:, -1])), ("product of the three answers", right(np.prod(alone, axis=0)))]
     for i, name in enumerate(MODALITIES):
-        rows.append((f"without {name}", right[-2 - i]))
-        for what in ("astray", "noise"):
-            disturbed, _ = answered(**{what: name})
-            wrong = float((disturbed[:, -1].argmax(axis=1) == labels).mean())
-            rows.append((f"{name} of another label" if what == "astray" else f"{name} replaced by noise", wrong))
-    return "\nHow far one modality that says nothing leads astray, on the same samples:\n\n" + table(
-        ("", "accuracy"), rows
-    )
+        rows += [
+            (f"without {name}", right(logits[:, -2 - i])),
+            (f"{name} of another label", right(answered(astray=name)[0][:, -1])),
+            (f"{name} replaced by noise", right(answered(noise=name)[0][:, -1])),
+        ]
+    head = "\nHow far one modality that says nothing leads astray, on the same samples:\n\n"
+    return head + table(("", "accuracy"), rows)
 
 
 def _shares(exam: Exam) -> metrics.Floats:
+    """Class shares of an exam, none of them nothing."""
     counts = np.bincount(exam.truth.astype(np.int64), minlength=len(EMOTIONS)) + 1.0
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())
 
 
 MAKING = """## How it was made
