@@ -24,6 +24,7 @@ from stream.live import Live
 from stream.live_calibration import LiveCalibration
 from stream.onlookers import LandmarkFeed
 from stream.options import AnalyzeOptions, LiveOptions, check_options
+from stream.outputs import Output, make_outputs
 from stream.profiles import know
 from stream.recording import RecordedSession, Recorder, open_recorder
 from stream.report import ReportError
@@ -73,6 +74,7 @@ def run_live(options: LiveOptions) -> None:
     with contextlib.ExitStack() as held:
         clock = CaptureClock()
         devices = Devices(options, clock, held)
+        outputs = make_outputs(options, clock, devices.named)
         scorer, why = load_scorer(options.checkpoint, options.engine)
         held.callback(scorer.engine.close)
         lines.append(why)
@@ -91,6 +93,9 @@ def run_live(options: LiveOptions) -> None:
         wanted = listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
         config = SessionConfig(options.rate, wanted, profile)
         recorder = open_recorder(options, scorer, config, recogniser.kind if recogniser else None, lines)
+        for output in outputs:
+            lines.append(output.open())
+            held.enter_context(output)
         if recorder is not None:
             held.enter_context(recorder)
         _announce(server, lines)
@@ -101,7 +106,7 @@ def run_live(options: LiveOptions) -> None:
             video=devices.video,
             audio=devices.audio,
             clock=clock,
-            listener=_everyone(server, view, recorder, tally),
+            listener=_everyone(server, view, tally, recorder, *outputs),
             appearance=appearance,
         )
         requests.live, requests.calibration = live, _accompany(live, server, wanted, clock, scorer.checkpoint)
@@ -196,13 +201,11 @@ def listening_to(
 
 
 def _everyone(
-    server: Server | None, view: View, recorder: Recorder | None, tally: Tally
+    server: Server | None, *takers: View | Tally | Recorder | Output | None
 ) -> Callable[[Outgoing], None]:
-    listeners = [view.take, tally.take]
+    listeners = [taker.take for taker in takers if taker is not None]
     if server is not None:
         listeners.insert(0, server.publish)
-    if recorder is not None:
-        listeners.append(recorder.take)
 
     def listener(event: Outgoing) -> None:
         for take in listeners:

@@ -81,7 +81,13 @@ def live(
     profile: ProfileName = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     record: Annotated[Path | None, typer.Option(help="New folder to record the session into.")] = None,
+    record_media: Annotated[
+        bool, typer.Option("--record-media", help="Store picture and sound there too: those in view must agree.")
+    ] = False,
     purpose: Annotated[str | None, typer.Option(help="What the recording is for, stored with it.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="New file for the results, one line each.")] = None,
+    lsl: Annotated[bool, typer.Option("--lsl", help="Offer the scores to Lab Streaming Layer.")] = False,
+    osc: Annotated[str | None, typer.Option("--osc", metavar="HOST:PORT", help="Send the scores by OSC.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
     accept_notice: AcceptNotice = False,
     host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",

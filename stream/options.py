@@ -44,7 +44,11 @@ class LiveOptions(AnalyzeOptions):
     loop: bool = False
     seconds: float | None = None
     record: Path | None = None
+    record_media: bool = False
     purpose: str | None = None
+    csv: Path | None = None
+    lsl: bool = False
+    osc: str | None = None
     json: bool = False
     accept_notice: bool = False
     host: str = "127.0.0.1"
@@ -89,6 +93,8 @@ def check_options(options: LiveOptions) -> None:
         raise ValueError("--loop needs --input FILE")
     if options.purpose is not None and options.record is None:
         raise ValueError("--purpose needs --record DIR")
+    if options.record_media and options.record is None:
+        raise ValueError("--record-media needs --record DIR")
     if (options.tls_cert is None) != (options.tls_key is None):
         raise ValueError("--tls-cert and --tls-key go together")
     if options.no_camera and options.no_mic:

@@ -17,12 +17,16 @@ TOKENS = (*MODALITIES, "fused")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, its type, and where in a result its value is (``None`` is stored as null)."""
+    """One column: its name, its type, and where in a result its value is (``None`` is stored as null).
+
+    ``unit`` is that of a measure; text and what only counts or dates a result have none.
+    """
 
     name: str
     type: ColumnType
     value: Callable[[Result], Any]
     nullable: bool = True
+    unit: str = ""
 
 
 def columns() -> list[Column]:
@@ -31,7 +35,7 @@ def columns() -> list[Column]:
         Column("seq", "int64", lambda r: r.seq, nullable=False),
         Column("media_time", "float64", lambda r: r.media_time, nullable=False),
         Column("label", "string", lambda r: r.label),
-        Column("confidence", "float64", lambda r: r.confidence),
+        Column("confidence", "float64", lambda r: r.confidence, unit="probability"),
         *(_emotion("emotion", "emotions", name) for name in EMOTIONS),
         *(_emotion("raw", "raw_emotions", name) for name in EMOTIONS),
         *(_sentiment(bound) for bound in ("value", "low", "high")),
@@ -47,24 +51,28 @@ def _emotion(prefix: str, field: str, name: str) -> Column:
         distribution: dict[str, float] | None = getattr(result, field)
         return None if distribution is None else distribution.get(name)
 
-    return Column(f"{prefix}_{name}", "float64", value)
+    return Column(f"{prefix}_{name}", "float64", value, unit="probability")
 
 
 def _sentiment(bound: str) -> Column:
     name = "sentiment" if bound == "value" else f"sentiment_{bound}"
-    return Column(name, "float64", lambda r: None if r.sentiment is None else getattr(r.sentiment, bound))
+
+    def value(result: Result) -> float | None:
+        return None if result.sentiment is None else getattr(result.sentiment, bound)
+
+    return Column(name, "float64", value, unit="CMU -3..3")
 
 
 def _gate(token: str) -> Column:
-    return Column(f"gate_{token}", "float64", lambda r: r.gate.get(token))
+    return Column(f"gate_{token}", "float64", lambda r: r.gate.get(token), unit="share")
 
 
 def _modality(name: str) -> list[Column]:
     return [
-        Column(f"{name}_present", "bool", lambda r: r.modalities[name].present, nullable=False),
+        Column(f"{name}_present", "bool", lambda r: r.modalities[name].present, False, "boolean"),
         Column(f"{name}_reason", "string", lambda r: r.modalities[name].reason),
-        Column(f"{name}_age_ms", "float64", lambda r: r.modalities[name].age_ms),
-        Column(f"{name}_contribution", "float64", lambda r: r.modalities[name].contribution, nullable=False),
+        Column(f"{name}_age_ms", "float64", lambda r: r.modalities[name].age_ms, unit="ms"),
+        Column(f"{name}_contribution", "float64", lambda r: r.modalities[name].contribution, False, "share"),
     ]
 
 

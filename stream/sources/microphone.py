@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
-import sys
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from stream.clock import AudioTimeline, CaptureClock
 from stream.events import AudioChunk, SignalGap
+from stream.silence import silent_stderr
 from stream.sources import (
     CLOSE_SECONDS,
     OPEN_SECONDS,
@@ -43,7 +42,7 @@ def discover_microphones() -> list[Device]:
     SourceError
         PyAudio is not installed.
     """
-    with _silent_stderr(), _portaudio() as audio:
+    with silent_stderr(), _portaudio() as audio:
         return _microphones(audio)
 
 
@@ -98,7 +97,7 @@ class Microphone:
 
     def __enter__(self) -> Microphone:
         try:
-            with _silent_stderr():
+            with silent_stderr():
                 opened = within(OPEN_SECONDS, self._open)
         except SourceError:
             self._close()
@@ -265,17 +264,3 @@ def _portaudio(default: bool = False) -> Iterator[Any]:
         yield audio
     finally:
         audio.terminate()
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Close file descriptor 2 to ALSA and JACK, which write pages of notes while PortAudio looks around."""
-    sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
