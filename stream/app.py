@@ -109,7 +109,7 @@ def run_live(options: LiveOptions) -> None:
             listener=_everyone(server, view, tally, recorder, *outputs),
             appearance=appearance,
         )
-        requests.live, requests.calibration = live, _accompany(live, server, wanted, clock, scorer.checkpoint)
+        requests.begin(live, _accompany(live, server, wanted, clock, scorer.checkpoint))
         _run(live, view, options.seconds)
     say(tally.line())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -12,27 +14,44 @@ from stream.serving import protocol
 
 
 class Requests:
-    """Carries out the requests of the protocol; ``live`` and ``calibration`` are given once there are any."""
+    """Carries out the requests of the protocol; the newest that came before :meth:`begin` take effect with it."""
 
     def __init__(self) -> None:
-        self.live: Live | None = None
-        self.calibration: LiveCalibration | None = None
+        self._live: Live | None = None
+        self._calibration: LiveCalibration | None = None
+        self._early: dict[str, Callable[[Live], None]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, live: Live, calibration: LiveCalibration | None) -> None:
+        """Pass everything on to a session from now on."""
+        with self._lock:
+            self._live, self._calibration = live, calibration
+            for act in self._early.values():
+                act(live)
 
     def __call__(self, request: protocol.Request) -> dict[str, Any]:
         """Do what ``request`` asks and tell the outcome; ``RuntimeError`` says in one line why not."""
         if isinstance(request, protocol.ListDevices):
             return {"devices": [asdict(device) for device in found_devices()[0]]}
-        if self.live is None or self.calibration is None:
-            raise RuntimeError("the session has not started yet")
         if isinstance(request, protocol.SetRate):
-            self.live.set_rate(request.rate)
-            return {"rate": request.rate}
+            rate = request.rate
+            self._do("rate", lambda live: live.set_rate(rate))
+            return {"rate": rate}
         if isinstance(request, (protocol.Pause, protocol.Resume)):
             paused = isinstance(request, protocol.Pause)
-            self.live.pause(paused)
-            if paused:
-                self.calibration.cancel()
+            self._do("paused", lambda live: live.pause(paused))
+            if paused and self._calibration is not None:
+                self._calibration.cancel()
             return {"paused": paused}
-        if self.live.paused:
+        if self._live is None or self._calibration is None:
+            raise protocol.RequestError("busy", "the session is still starting: ask again in a moment")
+        if self._live.paused:
             raise RuntimeError("the session is paused: resume it first")
-        return self.calibration.start(request.profile, request.seconds)
+        return self._calibration.start(request.profile, request.seconds)
+
+    def _do(self, what: str, act: Callable[[Live], None]) -> None:
+        with self._lock:
+            if self._live is None:
+                self._early[what] = act
+            else:
+                act(self._live)
