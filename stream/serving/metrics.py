@@ -15,7 +15,7 @@ _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.13, 0.16, 
 class Metrics:
     """One registry for each server, so that two of them in a process do not mix."""
 
-    def __init__(self, clients: Callable[[], int]) -> None:
+    def __init__(self, clients: Callable[[], int], result_age: Callable[[], float | None]) -> None:
         self._registry = CollectorRegistry()
         registry = self._registry
         self._latency = Histogram(
@@ -27,6 +27,8 @@ class Metrics:
         self._ages = Gauge("miar_signal_age_seconds", "Age of the newest signal", ["modality"], registry=registry)
         self._present = Gauge("miar_modality_present", "1 if usable", ["modality"], registry=registry)
         self._errors = Counter("miar_errors", "Errors sent to clients", ["code"], registry=registry)
+        age = Gauge("miar_result_age_seconds", "Time since the newest result", registry=registry)
+        age.set_function(lambda: _or_nan(result_age()))
         Gauge("miar_clients", "Clients that identified", registry=registry).set_function(clients)
         self.dropped: dict[str, int] = {}
 
@@ -40,7 +42,7 @@ class Metrics:
                     self._latency.labels(stage).observe(value / 1000.0)
         for name, state in result.modalities.items():
             self._present.labels(name).set(state.present)
-            self._ages.labels(name).set(float("nan") if state.age_ms is None else state.age_ms / 1000.0)
+            self._ages.labels(name).set(_or_nan(state.age_ms) / 1000.0)
 
     def count_drops(self, cause: str, number: int = 1) -> None:
         """Count messages that somebody did not get."""
@@ -54,3 +56,7 @@ class Metrics:
     def render(self) -> bytes:
         """The text that ``/metrics`` answers with."""
         return generate_latest(self._registry)
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -80,7 +80,9 @@ class Pages:
         if path == "/schema":
             return Page(200, _schema(), "application/schema+json")
         if path == "/healthz":
-            return Page(200, json.dumps(self._health()).encode(), "application/json")
+            health = self._health()
+            status = 503 if health["status"] == "stalled" else 200
+            return Page(status, json.dumps(health).encode(), "application/json")
         if path == "/metrics":
             return self._metrics(authorization)
         return Page(404, b"there is no such page\n")

@@ -217,14 +217,15 @@ class Reaction:
     close: int | None = None
 
 
-class _Bucket:
-    """Messages a client may still send: ``rate`` more each second, ``burst`` at most."""
+class Bucket:
+    """What a client may still send: ``rate`` more each second, ``burst`` at most."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate, burst
         self._left, self._last = burst, float("-inf")
 
     def take(self, now: float) -> bool:
+        """Use one up; False where none is left."""
         self._left = min(self._burst, self._left + max(now - self._last, 0.0) * self._rate)
         self._last = now
         if self._left < 1.0:
@@ -243,7 +244,7 @@ class Connection:
         self.events: frozenset[str] = frozenset()
         self.max_rate: float | None = None
         self._token = token
-        self._bucket = _Bucket(rate=10.0, burst=40.0)
+        self._bucket = Bucket(rate=10.0, burst=40.0)
 
     def receive(self, data: str | bytes, now: float) -> Reaction:
         """Take one message that arrived at ``now`` (seconds on any steady clock)."""

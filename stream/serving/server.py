@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import socket
 import ssl
@@ -29,13 +30,17 @@ from stream.events import Published, Result
 from stream.serving import protocol
 from stream.serving.doors import Doors, is_loopback
 from stream.serving.fanout import Encoded, Fanout, Listener
+from stream.serving.health import Health
 from stream.serving.metrics import Metrics
 from stream.serving.pages import Page, Pages
 from stream.serving.sockets import (
     BoundedConnection,
     ServerError,
+    affordable,
     bind,
     quiet_logger,
+    reachable,
+    reset,
     respond,
     select_subprotocol,
     tls_context,
@@ -47,6 +52,10 @@ SWEEP_SECONDS = 1.0
 STOP_SECONDS = 0.6
 SPARE_CONNECTIONS = 16
 MAX_MESSAGE_BYTES = 16 * 1024
+PING_TIMEOUT_SECONDS = 120.0
+"""Long enough that who stops reading loses messages first and the connection later."""
+
+log = logging.getLogger("miar.server")
 
 __all__ = ["Options", "RequestHandler", "Server", "ServerError", "tls_context"]
 
@@ -62,7 +71,8 @@ class Options:
     Attributes
     ----------
     max_clients
-        Open connections at once; a few more are told so by HTTP 503, the rest are cut off.
+        Open connections at once; a few more are told so by HTTP 503, the rest are cut off. Fewer where this
+        process may not open so many files (``ulimit -n``).
     identify_seconds
         Time for the opening handshake, and again from there to ``identify``.
     hosts, origins
@@ -108,13 +118,14 @@ class Server:
         self._hello = protocol.Hello.of(describe or protocol.HelloInfo(), needs_token=self.token is not None)
         self._tls, self._on_request = tls, on_request
         self._options = options or Options()
+        self._max_clients = self._options.max_clients
         self._doors = Doors(host, self._options.hosts, self._options.origins)
-        self._metrics = Metrics(self._client_count)
-        self._pages = Pages(self._metrics.render, self._health, self.token)
+        self._health = Health()
+        self._metrics = Metrics(self._client_count, lambda: self._health.result_age(time.monotonic()))
+        self._pages = Pages(self._metrics.render, self._report, self.token)
         self._fanout = Fanout(self._metrics.count_drops)
         self._queue: deque[Published] = deque(maxlen=QUEUE_EVENTS)
         self._newest: Encoded | None = None
-        self._newest_at: float | None = None
         self._media_time = 0.0
         self._connected: set[BoundedConnection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -125,9 +136,13 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Address of the dashboard, with the token behind ``#`` where it never leaves the browser."""
+        """Address of the dashboard, with the token behind ``#`` where it never leaves the browser.
+
+        Listening on every address, it is one that other machines can use.
+        """
         scheme = "https" if self._tls else "http"
-        name = f"[{self.host}]" if ":" in self.host else self.host
+        host = reachable(self.host)
+        name = f"[{host}]" if ":" in host else host
         return f"{scheme}://{name}:{self.port}/" + (f"#token={quote(self.token)}" if self.token else "")
 
     @property
@@ -157,6 +172,7 @@ class Server:
 
     def start(self) -> None:
         """Listen; on return clients can connect. :class:`ServerError` if the address cannot be had."""
+        self._max_clients = affordable(self._options.max_clients)
         listening = bind(self.host, self.port)
         self.port = listening.getsockname()[1]
         started = threading.Event()
@@ -205,6 +221,7 @@ class Server:
             server_header=None,
             open_timeout=self._options.identify_seconds,
             close_timeout=STOP_SECONDS / 2,
+            ping_timeout=PING_TIMEOUT_SECONDS,
             max_size=MAX_MESSAGE_BYTES,
             logger=quiet_logger(),
         )
@@ -219,9 +236,7 @@ class Server:
             connected.transport.abort()
 
     def _new_socket(self, *arguments: Any, **options: Any) -> BoundedConnection:
-        return BoundedConnection(
-            self._connected, self._options.max_clients + SPARE_CONNECTIONS, *arguments, **options
-        )
+        return BoundedConnection(self._connected, self._max_clients + SPARE_CONNECTIONS, *arguments, **options)
 
     def _process_request(self, _: ServerConnection, request: HttpRequest) -> Response | None:
         hosts = request.headers.get_all("Host")
@@ -229,7 +244,7 @@ class Server:
             return respond(Page(421, b"not a name of this server\n"), "localhost")
         if not self._doors.origin_allowed(request.headers.get_all("Origin"), hosts[0]):
             return respond(Page(403, b"this origin is not on the list\n"), hosts[0])
-        if len(self._connected) > self._options.max_clients:
+        if len(self._connected) > self._max_clients:
             return respond(Page(503, b"too many connections\n"), hosts[0])
         if "websocket" not in request.headers.get("Upgrade", "").lower():
             method = getattr(request, "method", "GET")
@@ -284,6 +299,10 @@ class Server:
             return protocol.Error(code=error.code, message=str(error), id=request.id)
         except (ValueError, RuntimeError) as error:
             return protocol.Error(code="request_failed", message=str(error), id=request.id)
+        except Exception as error:
+            # a fault of this program is none of the client's: it keeps its connection
+            log.exception("a request could not be carried out")
+            return protocol.Error(code="request_failed", message=type(error).__name__, id=request.id)
         return protocol.Reply(id=request.id, data=data)
 
     def _close_unidentified(self, listener: Listener) -> None:
@@ -298,9 +317,10 @@ class Server:
         now = time.monotonic()
         for i, event in enumerate(events):
             encoded = Encoded(event)
+            self._health.take(event, now)
             if isinstance(event, Result):
                 self._metrics.observe(event)
-                self._newest, self._newest_at, self._media_time = encoded, now, event.media_time
+                self._newest, self._media_time = encoded, event.media_time
                 if i < last:
                     self._metrics.count_drops("superseded")
                     continue
@@ -323,11 +343,10 @@ class Server:
             self._fanout.tell_losses(self._media_time, time.monotonic())
             for listener in self._fanout.give_up(time.monotonic()):
                 self._metrics.count_error("too_slow")
-                listener.socket.transport.abort()
+                reset(listener.socket.transport)
 
     def _client_count(self) -> int:
         return sum(listener.connection.ready for listener in list(self._fanout.listeners))
 
-    def _health(self) -> dict[str, object]:
-        age = None if self._newest_at is None else round(time.monotonic() - self._newest_at, 3)
-        return {"status": "ok", "clients": self._client_count(), "seconds_since_result": age}
+    def _report(self) -> dict[str, object]:
+        return self._health.report(time.monotonic(), self._client_count())

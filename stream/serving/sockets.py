@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import http
 import logging
+import resource
 import socket
 import ssl
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidMessage
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import Event
 from websockets.typing import Subprotocol
 
 from stream.serving import protocol
 from stream.serving.pages import Page, security_headers
 
 KERNEL_BUFFER_BYTES = 128 * 1024
+MAX_UNSENT_BYTES = 256 * 1024
+"""Events stop long before; answers to pings would not."""
+MAX_REQUEST_BYTES = 32 * 1024
+MAX_FRAGMENTS = 64
+PIECE_BYTES = 4096
+LINGER_SECONDS = 1.0
+RESERVED_FILES = 128
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+DATA_FRAMES = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
 
 
 class ServerError(Exception):
@@ -39,11 +54,22 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 class BoundedConnection(ServerConnection):
-    """A connection that counts from the first byte on, so that half-open handshakes are bounded too."""
+    """A connection whose client cannot make it hold or do more than it should.
+
+    It counts from the first byte on, so that half-open handshakes are bounded too; it answers what is no
+    request with 400 and what takes too long with 408, where the library hangs up; it bounds what comes before the
+    answer, frames (also those of which no message comes, pings and empty fragments) and what nobody reads.
+    """
 
     def __init__(self, everybody: set[BoundedConnection], limit: int, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._everybody, self._limit = everybody, limit
+        self._frames = protocol.Bucket(rate=50.0, burst=400.0)
+        self._before_answer = 0
+        self._early = b""
+        self._fragments = 0
+        self._answered_junk = False
+        self._ending: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection, or cut it off where there are too many."""
@@ -55,7 +81,104 @@ class BoundedConnection(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it no more."""
         self._everybody.discard(self)
+        if self._ending is not None:
+            self._ending.cancel()
         super().connection_lost(exc)
+
+    async def handshake(self, *arguments: Any, **options: Any) -> None:
+        """Answer the request; only then is what came after it looked at."""
+        try:
+            await super().handshake(*arguments, **options)
+        except asyncio.CancelledError:
+            if self.request is None and self._before_answer and not self._ending:
+                self._write(Page(408, b"the request took too long\n"))
+            raise
+        early, self._early = self._early, b""
+        if early:
+            self._take_frames(early)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, in pieces small enough to stop in time."""
+        if self.response is None:
+            self._take_request(data)
+        else:
+            self._take_frames(data)
+        if self.protocol.close_expected() and self._ending is None:
+            # the other side may never close its end
+            self._ending = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def eof_received(self) -> None:
+        """Stop answering: there is nobody to hear it."""
+        self._answered_junk = True
+        super().eof_received()
+
+    def process_event(self, event: Event) -> None:
+        """Pass a frame on unless there are too many."""
+        super().process_event(event)
+        if isinstance(event, Frame):
+            if event.opcode in DATA_FRAMES:
+                self._fragments = 0 if event.fin else self._fragments + 1
+            if self._fragments > MAX_FRAGMENTS or not self._frames.take(self.loop.time()):
+                self.protocol.fail(protocol.CLOSE_RATE_LIMITED, "too many frames")
+
+    def send_data(self) -> None:
+        """Send what waits, an answer to junk before its end of file."""
+        failure = self.protocol.handshake_exc
+        if isinstance(failure, InvalidMessage) and not self._answered_junk:
+            self._answered_junk = True
+            self._write(Page(400, b"not a request that this server understands\n"))
+        super().send_data()
+
+    def _take_request(self, data: bytes) -> None:
+        for line in data.splitlines(keepends=True):
+            self._before_answer += len(line)
+            if self._before_answer > MAX_REQUEST_BYTES:
+                self._refuse_length()
+            elif self.request is None:
+                super().data_received(line)
+            else:
+                self._early += line
+
+    def _refuse_length(self) -> None:
+        if self.request is None and not self.protocol.close_expected():
+            self.protocol.send_response(respond(Page(431, b"the request is too long\n"), "localhost"))
+            self.send_data()
+
+    def _take_frames(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE_BYTES):
+            super().data_received(data[start : start + PIECE_BYTES])
+        self.send_data()
+        if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self.transport.abort()
+
+    def _write(self, page: Page) -> None:
+        self.transport.write(respond(page, "localhost").serialize())
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Cut a connection off; the kernel is to forget what it still holds for it, too."""
+    kept: socket.socket | None = transport.get_extra_info("socket")
+    if kept is not None:
+        with contextlib.suppress(OSError):
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def affordable(clients: int) -> int:
+    """``clients``, or as many as leave files for the rest of this process."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return clients if allowed == resource.RLIM_INFINITY else max(min(clients, allowed - RESERVED_FILES), 1)
+
+
+def reachable(host: str) -> str:
+    """``host`` as another machine can type it: where it stands for every address, one that leads here."""
+    if host not in WILDCARDS:
+        return host
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # nothing is sent: this only asks which of our addresses faces the network
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 def bind(host: str, port: int) -> socket.socket:
