@@ -19,7 +19,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 
 import fuzz_attacks as attacks
@@ -181,24 +181,25 @@ async def crowd(port: int, rng: random.Random, tally: Tally, where: str) -> None
         raw.close()
 
 
+def chosen(port: int, rng: random.Random, tally: Tally, where: str, left: int) -> Coroutine[None, None, None]:
+    """One of the kinds of attack, the cheap ones more often."""
+    kind = rng.random()
+    if kind < 0.22:
+        return talk(port, rng, tally, where, min(BATCH, left))
+    if kind < 0.75:
+        return knock(port, rng, tally, where)
+    if kind < 0.985:
+        return intrude(port, rng, tally, where)
+    return crowd(port, rng, tally, where) if kind < 0.99 else drip(port, rng, tally, where)
+
+
 async def attack(port: int, seed: int, index: int, left: int, tally: Tally) -> None:
     """Attack number ``index``, the same for the same seed."""
     rng = random.Random(f"{seed}-{index}")  # noqa: S311 - to be repeated
     where = f"--seed {seed}, attack {index}"
-    kind = rng.random()
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            if kind < 0.22:
-                await talk(port, rng, tally, where, min(BATCH, left))
-            elif kind < 0.75:
-                await knock(port, rng, tally, where)
-            elif kind < 0.985:
-                await intrude(port, rng, tally, where)
-            elif kind < 0.99:
-                await crowd(port, rng, tally, where)
-            else:
-                await drip(port, rng, tally, where)
-    except (OSError, TimeoutError) as error:
+        await asyncio.wait_for(chosen(port, rng, tally, where, left), ANSWER_SECONDS)
+    except (OSError, asyncio.TimeoutError) as error:
         tally.wrong.append(f"{where}: {error!r}")
 
 

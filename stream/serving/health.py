@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.events import Outgoing, Result, Status
+from stream.events import Published, Result, Status
 
 STALLED_SECONDS = 10.0
 """A session that has said nothing for so long hangs or is gone."""
@@ -17,7 +17,7 @@ class Health:
         self._heard_at: float | None = None
         self._result_at: float | None = None
 
-    def take(self, event: Outgoing, now: float) -> None:
+    def take(self, event: Published, now: float) -> None:
         """Learn from one event how the session is."""
         self._heard_at = now
         if isinstance(event, Result):

@@ -94,7 +94,10 @@ class BoundedConnection(ServerConnection):
                 self._write(Page(408, b"the request took too long\n"))
             raise
         early, self._early = self._early, b""
-        if early:
+        if self._before_answer > MAX_REQUEST_BYTES:
+            self.protocol.fail(protocol.CLOSE_RATE_LIMITED, "too much at once")
+            self.send_data()
+        elif early:
             self._take_frames(early)
 
     def data_received(self, data: bytes) -> None:
@@ -103,9 +106,6 @@ class BoundedConnection(ServerConnection):
             self._take_request(data)
         else:
             self._take_frames(data)
-        if self.protocol.close_expected() and self._ending is None:
-            # the other side may never close its end
-            self._ending = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def eof_received(self) -> None:
         """Stop answering: there is nobody to hear it."""
@@ -119,15 +119,18 @@ class BoundedConnection(ServerConnection):
             if event.opcode in DATA_FRAMES:
                 self._fragments = 0 if event.fin else self._fragments + 1
             if self._fragments > MAX_FRAGMENTS or not self._frames.take(self.loop.time()):
-                self.protocol.fail(protocol.CLOSE_RATE_LIMITED, "too many frames")
+                self.protocol.fail(protocol.CLOSE_RATE_LIMITED, "too much at once")
 
     def send_data(self) -> None:
-        """Send what waits, an answer to junk before its end of file."""
+        """Send what waits, an answer to junk before its end of file, and see to it that an end is one."""
         failure = self.protocol.handshake_exc
         if isinstance(failure, InvalidMessage) and not self._answered_junk:
             self._answered_junk = True
             self._write(Page(400, b"not a request that this server understands\n"))
         super().send_data()
+        if self.protocol.close_expected() and self._ending is None:
+            # the other side may never close its end
+            self._ending = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _take_request(self, data: bytes) -> None:
         for line in data.splitlines(keepends=True):

@@ -1,0 +1,159 @@
+"""What a client can make the server hold or do, and what it answers to those who try."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import socket
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from loopback import TOKEN, WAIT, eventually, free_server, ws
+from serving_samples import result
+from websockets.sync.client import connect
+
+from stream.events import Status
+from stream.serving import health, protocol, sockets
+from stream.serving.health import Health
+from stream.serving.server import Options, Server
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+@pytest.fixture
+def raw(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    yield importlib.import_module("raw_client")
+    for name in ("raw_client", "fuzz_attacks", "fuzz_server", "serve_results", "bench_report"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with free_server() as one:
+        yield one
+
+
+def say(server: Server, *pieces: bytes) -> bytes:
+    """All that comes back before the server hangs up."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as one:
+        for piece in pieces:
+            one.sendall(piece)
+        while came := one.recv(65536):
+            heard += came
+    return heard
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+def test_the_first_of_pipelined_requests_is_answered(server: Server, raw: ModuleType) -> None:
+    answer = say(server, raw.request("/healthz") * 3)
+    assert status(answer) == 200
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"Connection: close" in answer
+
+
+def test_what_comes_before_the_handshake_is_answered_waits_for_it(server: Server, raw: ModuleType) -> None:
+    server.publish(result(7))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as one:
+        one.sendall(raw.upgrade() + raw.message(type="identify"))
+        heard = b""
+        while b'"seq":7' not in heard:
+            heard += one.recv(65536)
+    assert heard.index(b"101") < heard.index(b'"hello"') < heard.index(b'"ready"')
+
+
+@pytest.mark.parametrize(
+    ("junk", "code"),
+    [
+        (b"hello\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 400),
+        (b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 500 + b"\r\n" + b"Z: z\r\n" * 7000, 431),
+    ],
+)
+def test_what_is_no_request_is_told_so(server: Server, junk: bytes, code: int) -> None:
+    assert status(say(server, junk)) == code
+
+
+def test_a_slow_handshake_is_told_so(raw: ModuleType) -> None:
+    with Server(port=0, options=Options(identify_seconds=0.2)) as server:
+        assert status(say(server, raw.request()[:-2])) == 408
+        assert say(server) == b""
+
+
+@pytest.mark.parametrize("kind", ["pings", "empty fragments"])
+def test_too_many_frames_close_only_their_sender(server: Server, raw: ModuleType, kind: str) -> None:
+    empty = raw.frame(b"", raw.CONT, fin=False)
+    flood = raw.frame(b"x" * 100, raw.PING) * 3000 if kind == "pings" else raw.frame(b"", fin=False) + empty * 3000
+    answer = say(server, raw.upgrade(), flood)
+    assert protocol.CLOSE_RATE_LIMITED.to_bytes(2, "big") + b"too much at once" in answer
+    assert len(answer) < 100_000
+
+
+def test_a_fault_in_a_request_keeps_the_connection() -> None:
+    def carry_out(_: protocol.Request) -> dict[str, typing.Any]:
+        raise KeyError("no such thing")
+
+    with Server(port=0, on_request=carry_out) as server, connect(ws(server), proxy=None) as client:
+        client.send('{"type": "identify"}')
+        client.send('{"type": "pause", "id": 1}')
+        client.send('{"type": "dance", "id": 2}')
+        answers = [json.loads(client.recv(timeout=WAIT)) for _ in range(4)][2:]
+    assert [(one["code"], one["id"]) for one in answers] == [("request_failed", 1), ("unknown_type", 2)]
+    assert answers[0]["message"] == "KeyError"
+
+
+def test_files_are_left_for_the_rest_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets.resource, "getrlimit", lambda _: (256, 4096))
+    assert sockets.affordable(1024) == 256 - sockets.RESERVED_FILES
+    assert sockets.affordable(10) == 10
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - never started
+def test_the_address_shown_is_one_that_leads_here(host: str) -> None:
+    url = Server(host, 0, token=TOKEN).url
+    assert host not in url
+    assert url.startswith("http://")
+    assert sockets.reachable("192.0.2.7") == "192.0.2.7"
+
+
+def test_health_says_when_a_session_has_died() -> None:
+    one = Health()
+    assert one.report(0.0, 0)["status"] == "starting"
+    one.take(Status(media_time=0.0, modality=None, state="running", detail="", dropped={}), 1.0)
+    one.take(Status(media_time=0.0, modality="vision", state="device_lost", detail="", dropped={}), 1.0)
+    one.take(result(1), 2.0)
+    found = one.report(2.5, 3)
+    assert found == {"status": "ok", "clients": 3, "seconds_since_result": 0.5, "lost": {"vision": "device_lost"}}
+    one.take(Status(media_time=0.0, modality="vision", state="ok", detail="", dropped={}), 3.0)
+    one.take(Status(media_time=0.0, modality=None, state="paused", detail="", dropped={}), 3.0)
+    assert one.report(4.0, 0)["status"] == "paused"
+    assert one.report(4.0, 0)["lost"] == {}
+    assert one.report(3.1 + health.STALLED_SECONDS, 0)["status"] == "stalled"
+
+
+def test_a_dead_session_answers_503(server: Server, raw: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "STALLED_SECONDS", 0.0)
+    server.publish(result(1))
+    eventually(lambda: status(say(server, raw.request("/healthz"))) == 503)
+    assert b'"stalled"' in say(server, raw.request("/healthz"))
+    assert b"miar_result_age_seconds " in say(server, raw.request("/metrics"))
+
+
+def test_attacks_neither_get_in_nor_disturb(
+    raw: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A few seconds of ``scripts/fuzz_server.py``; it ends in ``SystemExit`` when anything is wrong."""
+    assert raw
+    command = ["fuzz_server.py", "--count", "1500", "--rate", "5", "--late", "1", "--seed", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    importlib.import_module("fuzz_server").main()
+    assert "The server is up" in capsys.readouterr().out
