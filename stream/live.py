@@ -152,6 +152,7 @@ class Live:
     def pause(self, paused: bool) -> None:
         """Stop or resume looking and listening; while paused nothing captured is used."""
         (self._paused.set if paused else self._paused.clear)()
+        self._notices.put(self._status(self._clock.now(), None, "paused" if paused else "running", ""))
 
     @property
     def paused(self) -> bool:

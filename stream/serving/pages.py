@@ -14,17 +14,15 @@ from importlib import resources
 from stream.serving import metrics, protocol, schema
 
 HTML, JS, CSS = "text/html; charset=utf-8", "text/javascript; charset=utf-8", "text/css; charset=utf-8"
+_SCRIPTS = (
+    "parts", "dashboard", "timeline", "latency", "mesh", "mesh-lines", "calibrate", "controls", "overlay",
+    "miar-client",
+)  # fmt: skip
 FILES: Mapping[str, tuple[str, str]] = {
     "/": ("index.html", HTML),
     "/overlay": ("overlay.html", HTML),
-    "/colours.css": ("colours.css", CSS),
-    "/style.css": ("style.css", CSS),
-    "/overlay.css": ("overlay.css", CSS),
-    "/parts.js": ("parts.js", JS),
-    "/dashboard.js": ("dashboard.js", JS),
-    "/timeline.js": ("timeline.js", JS),
-    "/overlay.js": ("overlay.js", JS),
-    "/miar-client.js": ("miar-client.js", JS),
+    **{f"/{name}.css": (f"{name}.css", CSS) for name in ("colours", "style", "overlay")},
+    **{f"/{name}.js": (f"{name}.js", JS) for name in _SCRIPTS},
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 

@@ -15,10 +15,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from browsing import CHROMIUM, FLAGS, Tab, missing_browser
 from numpy.typing import NDArray
+
+from stream.serving.protocol import HelloInfo
+from stream.serving.server import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ALSA_DEFAULTS = Path("/usr/share/alsa/alsa.conf")
 
@@ -183,3 +191,28 @@ def mjpeg_camera() -> Iterator[MjpegCamera]:
         yield camera
     finally:
         camera.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if (missing := missing_browser()) is not None:
+        pytest.skip(missing)
+    with playwright.sync_playwright() as driver:
+        one = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    yield Tab(page)
+    page.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    sources = {"vision": "camera 0", "audio": "USB microphone"}
+    with Server(port=0, describe=HelloInfo(checkpoint="default-1", engine="onnx", sources=sources)) as one:
+        yield one

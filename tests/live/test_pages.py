@@ -1,94 +1,26 @@
 """The pages in a real Chromium, fed by the real server."""
 
-import shutil
+from __future__ import annotations
+
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from browsing import Tab
 from serving_samples import nothing, result
 
 from stream.events import Result
-from stream.serving.protocol import HelloInfo
 from stream.serving.server import Server
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-WAIT_MS = 20_000
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.device
-
-
-def _missing() -> str | None:
-    if shutil.which("chromium") is None or not CHROMIUM.exists():
-        return "no /usr/bin/chromium"
-    with CHROMIUM.open("rb") as file:
-        start = file.read(4096)
-    return "chromium is only a snap stub here" if b"snap" in start and start.startswith(b"#!") else None
-
-
-class Tab:
-    """A page that keeps what its console says."""
-
-    def __init__(self, page: "playwright.Page") -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda line: line.type in {"error", "warning"} and self.complaints.append(line.text))
-        page.on("request", lambda request: self.asked.append(request.url))
-        self.asked: list[str] = []
-
-    def open(self, url: str) -> None:
-        self.page.goto(url)
-        self.wait_for_state("ready")
-
-    def wait_for_state(self, state: str) -> None:
-        playwright.expect(self.page.locator("#connection")).to_have_attribute("data-state", state, timeout=WAIT_MS)
-
-    def wait_for_label(self, text: str) -> None:
-        self.wait_for_text("#label", text)
-
-    def wait_for_text(self, selector: str, text: str) -> None:
-        # no wait_for_function here: it evaluates strings, which the pages' policy forbids
-        playwright.expect(self.page.locator(selector)).to_have_text(text, timeout=WAIT_MS)
-
-    def value(self, selector: str, attribute: str) -> str | None:
-        found = self.page.get_attribute(selector, attribute)
-        return None if found is None else str(found)
-
-    def text(self, selector: str) -> str:
-        return str(self.page.inner_text(selector)).strip()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    reason = _missing()
-    if reason:
-        pytest.skip(reason)
-    with playwright.sync_playwright() as driver:
-        one = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield one
-        one.close()
-
-
-@pytest.fixture
-def tab(browser: "playwright.Browser") -> Iterator[Tab]:
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    yield Tab(page)
-    page.close()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    sources = {"vision": "camera 0", "audio": "USB microphone"}
-    with Server(port=0, describe=HelloInfo(checkpoint="default-1", engine="onnx", sources=sources)) as one:
-        yield one
 
 
 def angry(seq: int) -> Result:
@@ -158,7 +90,7 @@ def test_with_nothing_present_no_score_is_invented(server: Server, tab: Tab) -> 
     assert tab.complaints == []
 
 
-def test_both_pages_come_back_after_a_restart(browser: "playwright.Browser") -> None:
+def test_both_pages_come_back_after_a_restart(browser: Browser) -> None:
     first = Server(port=0)
     first.start()
     tabs = [Tab(browser.new_page()), Tab(browser.new_page())]

@@ -1,5 +1,9 @@
 // The dashboard: takes messages as they come and shows the newest once a picture.
 
+import { Calibration } from "./calibrate.js";
+import { Pause, switchTheme } from "./controls.js";
+import { LatencyTable } from "./latency.js";
+import { FaceMesh } from "./mesh.js";
 import {
   CONNECTION_TEXT, MODALITY_NAMES, ageText, byId, connect, element, makeBars, percent, reasonText, setBars,
   setScale, setText, signed,
@@ -8,20 +12,23 @@ import { Timeline } from "./timeline.js";
 
 const LATE_SECONDS = 2;
 const SPEAK_SECONDS = 5;
-const STAGES = { text: "words", audio: "voice", vision: "face", score: "network", total: "newest signal" };
+const REDRAW_SECONDS = 0.25; // of the timeline: in that time it moves by two pixels
 const SIGNS = { text: "“”", audio: "♪", vision: "☺" };
 
 const timeline = new Timeline(byId("timeline"));
-const latencies = Object.fromEntries(Object.keys(STAGES).map((stage) => [stage, []]));
-const client = connect();
+const latency = new LatencyTable();
+const mesh = new FaceMesh(byId("mesh"));
+const client = connect({ events: ["result", "status", "landmarks", "calibration"] });
+const pause = new Pause(client, showCapturing);
+new Calibration(client);
 const seconds = () => performance.now() / 1000;
 let bars = new Map();
 let rows = {};
-let cells = {};
 let ends = [-3, 3];
 let newest = null;
 let newestAt = null;
 let drawn = null;
+let drawnAt = -Infinity;
 let spoken = { label: null, at: -Infinity };
 
 client.addEventListener("hello", ({ detail }) => setUp(detail));
@@ -30,29 +37,25 @@ client.addEventListener("result", ({ detail }) => {
   newest = detail;
   newestAt = seconds();
   timeline.push(detail, newestAt);
-  for (const [stage, past] of Object.entries(latencies)) {
-    const value = delayOf(detail, stage);
-    if (value !== null && past.push(value) > 600) past.shift();
-  }
+  latency.push(detail);
   requestAnimationFrame(show);
 });
+client.addEventListener("landmarks", ({ detail }) => {
+  mesh.push(detail);
+  requestAnimationFrame(() => mesh.draw());
+});
 client.addEventListener("status", ({ detail }) => {
+  if (detail.state === "ok" && rows[detail.modality]) rows[detail.modality].source = detail.detail;
   const about = MODALITY_NAMES[detail.modality];
   setText(byId("notice"), [about, detail.state, detail.detail].filter(Boolean).join(": "));
 });
-
-// Words that are over are old, which is no delay of ours.
-function delayOf({ latency_ms, modalities }, stage) {
-  if (stage === "text" && !(modalities.audio?.present && modalities.text?.present)) return null;
-  return latency_ms?.[stage] ?? null;
-}
 
 function setUp(hello) {
   ends = hello.sentiment;
   drawn = null;
   bars = makeBars(byId("bars"), hello.classes);
   rows = makeModalities(hello.modalities, hello.sources ?? {});
-  cells = makeLatency();
+  latency.setUp();
   const names = Object.fromEntries(hello.modalities.map((name) => [name, MODALITY_NAMES[name] ?? name]));
   timeline.setUp(hello.classes, names, hello.sentiment);
   setText(byId("model"), `${hello.server} · ${hello.checkpoint} on ${hello.engine} · up to ${hello.rate} results a second`);
@@ -78,21 +81,6 @@ function makeModalities(names, sources) {
   );
 }
 
-function makeLatency() {
-  byId("latency").replaceChildren();
-  return Object.fromEntries(
-    Object.entries(STAGES).map(([stage, text]) => {
-      const row = element("tr", "", { "data-stage": stage });
-      const head = element("th", "", { scope: "row" });
-      head.textContent = text;
-      const values = ["now", "p50", "p95"].map(() => element("td"));
-      row.append(head, ...values);
-      byId("latency").append(row);
-      return [stage, values];
-    }),
-  );
-}
-
 function show() {
   if (newest === null || newest === drawn) return;
   drawn = newest;
@@ -107,9 +95,10 @@ function show() {
   setScale(byId("scale"), sentiment, ends);
   showModalities(newest.modalities);
   showTranscript(newest.transcript);
+  setText(byId("person"), newest.profile ? `profile ${newest.profile}` : "");
   showCapturing();
   speak(label);
-  timeline.draw(seconds());
+  if (seconds() - drawnAt > REDRAW_SECONDS) drawTimeline();
 }
 
 function explain({ modalities }) {
@@ -147,8 +136,10 @@ function showCapturing() {
     return state && !["off", "device_lost", "failed"].includes(state.reason);
   });
   const names = on.map((name) => rows[name]?.source || { audio: "microphone", vision: "camera" }[name]);
-  byId("capturing").hidden = on.length === 0 || client.state !== "ready";
-  setText(byId("capturing").querySelector(".text"), `Capturing ${[...new Set(names)].join(" and ")}`);
+  const sign = byId("capturing");
+  sign.hidden = on.length === 0 || client.state !== "ready";
+  sign.dataset.paused = String(pause.paused);
+  setText(sign.querySelector(".text"), pause.paused ? "Paused: nothing is captured" : `Capturing ${[...new Set(names)].join(" and ")}`);
 }
 
 // Screen readers hear a change of the answer, and no more than one every few seconds.
@@ -166,21 +157,24 @@ function showState(state) {
   showCapturing();
 }
 
-function quantile(values, share) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted.length ? sorted[Math.ceil(share * sorted.length) - 1] : null;
-}
-
 function showSlowThings() {
-  for (const [stage, [now, p50, p95]] of Object.entries(cells)) {
-    setText(now, ageText(newest ? delayOf(newest, stage) : null));
-    setText(p50, ageText(quantile(latencies[stage], 0.5)));
-    setText(p95, ageText(quantile(latencies[stage], 0.95)));
-  }
+  latency.show();
   const age = newestAt === null ? null : seconds() - newestAt;
   document.body.classList.toggle("late", age !== null && age > LATE_SECONDS);
   setText(byId("age"), age === null ? "no result yet" : age > LATE_SECONDS ? `last result ${age.toFixed(0)} s ago` : "up to date");
-  if (!document.hidden) timeline.draw(seconds());
+  showFace();
+  if (!document.hidden) drawTimeline();
+}
+
+function drawTimeline() {
+  drawnAt = seconds();
+  timeline.draw(drawnAt);
+}
+
+function showFace() {
+  const face = newest?.modalities.vision;
+  if (!mesh.current) mesh.draw();
+  setText(byId("mesh-reading"), mesh.current ? "Lines between 478 points; no picture is sent." : face?.present ? "" : reasonText(face?.reason));
 }
 
 function readOff() {
@@ -213,16 +207,15 @@ byId("hold").addEventListener("click", ({ target }) => {
   target.setAttribute("aria-pressed", String(timeline.held !== null));
   timeline.draw(seconds());
 });
-byId("theme").addEventListener("click", () => {
-  const light = getComputedStyle(document.documentElement).colorScheme === "light";
-  document.documentElement.dataset.theme = light ? "dark" : "light";
+switchTheme(() => {
   timeline.readColours();
+  mesh.readColours();
   timeline.draw(seconds());
+  mesh.draw();
 });
 byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   client.useToken(byId("token").value.trim());
 });
-matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => timeline.readColours());
 new ResizeObserver(() => timeline.draw(seconds())).observe(byId("timeline"));
 setInterval(showSlowThings, 500);

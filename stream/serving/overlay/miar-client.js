@@ -5,7 +5,7 @@
 //   client.addEventListener("result", (event) => console.log(event.detail.label));
 //
 // Every message of the server is dispatched as an event named by its type, with the message as `detail`:
-// hello, ready, result, transcript, status, reply, error. "state" tells how the connection is:
+// hello, ready, result, transcript, status, landmarks, calibration, reply, error. "state" tells how the connection is:
 // connecting, ready, waiting (detail.seconds until the next attempt), refused (wrong token), closed.
 
 const FIRST_WAIT = 0.25;
@@ -34,7 +34,8 @@ export class MiarClient extends EventTarget {
     queueMicrotask(() => this.#connect());
   }
 
-  // Carries out a request ("pause", "resume", "set_rate", ...) and resolves to the data of its reply.
+  // Carries out a request ("pause", "resume", "set_rate", ...) and resolves to the data of its reply; the error that it
+  // is rejected with has the `code` of docs/protocol.md.
   request(type, fields = {}) {
     if (this.state !== "ready") return Promise.reject(new Error("not connected"));
     const id = this.#nextId++;
@@ -114,7 +115,7 @@ export class MiarClient extends EventTarget {
     if (!waiting) return;
     this.#pending.delete(message.id);
     if (message.type === "reply") waiting.resolve(message.data);
-    else waiting.reject(new Error(`${message.code}: ${message.message}`));
+    else waiting.reject(Object.assign(new Error(`${message.code}: ${message.message}`), { code: message.code, detail: message.message }));
   }
 
   #send(message) {

@@ -75,6 +75,24 @@ export function setBars(bars, emotions, label) {
   }
 }
 
+// A canvas as large as it is shown, in the units of the page.
+export function fitCanvas(canvas) {
+  const ratio = window.devicePixelRatio || 1;
+  const { clientWidth: width, clientHeight: height } = canvas;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  return { context, width, height };
+}
+
+export function coloursOf(names) {
+  const style = getComputedStyle(document.documentElement);
+  return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim() || "#888"]));
+}
+
 const place = (value, [low, high]) => (100 * (Math.min(Math.max(value, low), high) - low)) / (high - low);
 
 export function setScale(root, sentiment, ends) {

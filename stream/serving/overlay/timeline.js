@@ -1,5 +1,7 @@
 // The moving picture of the last two minutes: stacked shares, sentiment with its interval, presence.
 
+import { coloursOf, fitCanvas } from "./parts.js";
+
 const SECONDS = 120;
 const LEAST_SECONDS = 30;
 const GAP = 1.5; // no result for longer is a hole in the picture, never a straight line across it
@@ -14,6 +16,7 @@ export class Timeline {
     this.classes = [];
     this.modalities = {};
     this.ends = [-3, 3];
+    this.tidyAt = 256;
     this.held = null;
     this.cursor = null;
     this.colours = {};
@@ -21,9 +24,7 @@ export class Timeline {
   }
 
   readColours() {
-    const style = getComputedStyle(document.documentElement);
-    const names = ["ink", "soft", "edge", "rail", "accent", "good", ...this.classes];
-    this.colours = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim() || "#888"]));
+    this.colours = coloursOf(["ink", "soft", "edge", "rail", "accent", "good", ...this.classes]);
   }
 
   setUp(classes, modalities, ends) {
@@ -33,9 +34,12 @@ export class Timeline {
 
   push(result, now) {
     this.points.push({ at: now, result });
-    const oldest = (this.held ?? now) - SECONDS - GAP;
-    const keep = this.points.findIndex((point) => point.at >= oldest);
-    if (keep > 64) this.points.splice(0, keep);
+    if (this.points.length < this.tidyAt) return;
+    // what is held, and the last minutes, which are there again when it is let go
+    const kept = (end) => (point) => point.at >= end - SECONDS - GAP && point.at <= end;
+    const ends = [now, ...(this.held === null ? [] : [this.held])].map(kept);
+    this.points = this.points.filter((point) => ends.some((within) => within(point)));
+    this.tidyAt = this.points.length + 256;
   }
 
   hold(now) {
@@ -67,13 +71,14 @@ export class Timeline {
   }
 
   draw(now) {
-    const { width, height, context } = this.#fit();
+    const { width, height, context } = fitCanvas(this.canvas);
     const end = this.held ?? now;
     const span = this.span(end);
     const x = (at) => LEFT + (1 - (end - at) / span) * (width - LEFT);
     const strips = height - AXIS - 3 * (STRIP + 5);
     const split = strips * 0.62;
     const seen = this.points.filter((point) => point.at >= end - span && point.at <= end);
+    context.font = `13px ${getComputedStyle(this.canvas).fontFamily}`;
     context.clearRect(0, 0, width, height);
     this.#grid(context, width, height, x, end, span);
     this.#shares(context, runs(seen, (point) => point.result.emotions), x, 0, split - 10);
@@ -81,19 +86,6 @@ export class Timeline {
     this.#presence(context, seen, x, strips);
     this.#names(context, split, strips);
     this.#cursorLine(context, width, height);
-  }
-
-  #fit() {
-    const ratio = window.devicePixelRatio || 1;
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
-      this.canvas.width = Math.round(width * ratio);
-      this.canvas.height = Math.round(height * ratio);
-    }
-    const context = this.canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.font = `13px ${getComputedStyle(this.canvas).fontFamily}`;
-    return { width, height, context };
   }
 
   #grid(context, width, height, x, end, span) {

@@ -1,0 +1,213 @@
+"""The dashboard's controls in a real Chromium: pause, calibrate, the mesh; one of them with a whole miar-live."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from browsing import Tab
+from cli_runs import start
+from flite_speech import RATE, flite_missing, speak
+from live_parts import Camera, Heard, Spy, make_live
+from loopback import eventually
+from media_makers import write_video
+from serving_samples import result
+
+from stream.calibration_view import LINES
+from stream.clock import CaptureClock
+from stream.events import Calibration, CalibrationPart, Landmarks
+from stream.onlookers import LandmarkFeed
+from stream.requests import Requests
+from stream.serving import protocol
+from stream.serving.protocol import HelloInfo
+from stream.serving.server import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.device
+
+
+def face(seq: int = 1) -> Landmarks:
+    """Points that spread over the middle of the picture."""
+    points = np.random.default_rng(seq).uniform(0.3, 0.7, (478, 3)).round(4).tolist()
+    return Landmarks(media_time=seq / 15, aspect=1.3333, points=points)
+
+
+def painted(tab: Tab, canvas: str) -> int:
+    """Pixels of a canvas that are not transparent."""
+    return int(
+        tab.page.eval_on_selector(
+            canvas,
+            "node => { const context = new OffscreenCanvas(node.width, node.height).getContext('2d');"
+            " context.drawImage(node, 0, 0); const {data} = context.getImageData(0, 0, node.width, node.height);"
+            " let seen = 0; for (let i = 3; i < data.length; i += 4) seen += data[i] > 0; return seen; }",
+        )
+    )
+
+
+def test_the_mesh_is_drawn_and_goes_with_the_face(server: Server, tab: Tab) -> None:
+    tab.open(server.url)
+    eventually(lambda: server.wanted("landmarks"))
+    assert painted(tab, "#mesh") == 0
+    server.publish(result(1))
+    server.publish(face())
+    tab.wait_for_value("#mesh", "data-face", "true")
+    assert painted(tab, "#mesh") > 2000
+    server.publish(msgspec.structs.replace(face(2), points=None))
+    tab.wait_for_value("#mesh", "data-face", "false")
+    assert painted(tab, "#mesh") == 0
+    tab.wait_for_text("#mesh-reading", "no face in the picture")
+    assert tab.complaints == []
+
+
+def test_nobody_who_did_not_ask_gets_landmarks(server: Server, tab: Tab) -> None:
+    tab.open(f"{server.url}overlay")
+    server.publish(result(1))
+    tab.wait_for_label("happiness")
+    assert not server.wanted("landmarks")
+
+
+@pytest.fixture
+def session() -> Iterator[tuple[Server, Heard]]:
+    """A session that looks at a grey picture, behind a server that takes requests."""
+    clock, requests, heard = CaptureClock(), Requests(), Heard()
+    with Server(port=0, describe=HelloInfo(sources={"vision": "test camera"}), on_request=requests) as server:
+
+        def everyone(event: Any) -> None:
+            heard(event)
+            server.publish(event)
+
+        live = make_live(Spy(), everyone, clock=clock, video=Camera(clock))
+        live.onlookers.append(LandmarkFeed(server.publish, lambda: server.wanted("landmarks")))
+        requests.begin(live, None)
+        live.start()
+        yield server, heard
+        live.stop()
+
+
+def test_pause_works_by_keyboard_and_every_page_knows(
+    session: tuple[Server, Heard], tab: Tab, browser: Browser
+) -> None:
+    server, heard = session
+    tab.open(server.url)
+    other = Tab(browser.new_page())
+    other.open(server.url)
+    tab.wait_for_text("#capturing .text", "Capturing test camera and microphone")
+    tab.page.focus("#connection + .controls button")
+    assert tab.page.evaluate("document.activeElement.id") == "pause"
+    tab.page.keyboard.press("Enter")
+    for one in (tab, other):
+        one.wait_for_text("#pause", "Resume")
+        one.wait_for_text("#capturing .text", "Paused: nothing is captured")
+    assert heard.notices[-1] == (None, "paused")
+    tab.page.keyboard.press("Space")
+    tab.wait_for_text("#pause", "Pause")
+    tab.wait_for_text("#capturing .text", "Capturing test camera and microphone")
+    other.page.close()
+    assert tab.complaints == []
+
+
+def running(left: float, trouble: Any = None, advice: str | None = None) -> Calibration:
+    parts = {"face": CalibrationPart(3.2, trouble, advice), "voice": CalibrationPart(1.0, None, None)}
+    return Calibration(
+        profile="ann", state="running", seconds=20.0, left=left, task="Look here.", lines=LINES, parts=parts
+    )
+
+
+class Scripted:
+    """Takes ``calibrate`` once; the second time it is busy."""
+
+    def __init__(self) -> None:
+        self.asked: list[protocol.Request] = []
+
+    def __call__(self, request: protocol.Request) -> dict[str, Any]:
+        self.asked.append(request)
+        if len(self.asked) > 1:
+            raise protocol.RequestError("busy", "a calibration of 'ann' is running: wait for its end")
+        return {"profile": "ann", "seconds": 20.0, "task": "Look here.", "lines": LINES}
+
+
+def test_calibration_is_shown_step_by_step_and_done_by_keyboard(tab: Tab) -> None:
+    script = Scripted()
+    with Server(port=0, on_request=script) as server:
+        tab.open(server.url)
+        tab.page.focus("#calibrate")
+        tab.page.keyboard.press("Enter")
+        tab.page.focus("#profile")
+        tab.page.keyboard.type("ann")
+        tab.page.keyboard.press("Enter")
+        tab.wait_for_text("#calibration-left", "20")
+        assert script.asked == [protocol.Calibrate(id=1, profile="ann", seconds=20.0)]
+        assert tab.page.locator("#calibration-lines li").all_inner_texts() == list(LINES)
+        server.publish(running(12.4, "too_dark", "too dark: turn on a light"))
+        tab.wait_for_text("#calibration-left", "13")
+        tab.wait_for_text("[data-part=face]", "○ too dark: turn on a light · 3.2 s")
+        tab.wait_for_text("[data-part=voice]", "● voice heard · 1.0 s")
+        tab.wait_for_text("#calibrate", "Calibrating 13 s")
+        message = "not stored: 0.0 s of face and 4.0 s are needed"
+        server.publish(
+            Calibration(profile="ann", state="rejected", seconds=20.0, code="too_little_face", message=message)
+        )
+        tab.wait_for_text("#calibration-verdict", "Rejected")
+        assert tab.text("#calibration-message") == message
+        tab.page.click("#calibration-again")
+        tab.page.click("#calibration-form button")
+        tab.wait_for_text("#calibration-refusal", "a calibration of 'ann' is running: wait for its end")
+        tab.page.keyboard.press("Escape")
+        assert tab.page.is_hidden("#calibration")
+        tab.wait_for_text("#calibrate", "Calibrate")
+    assert tab.complaints == []
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Somebody who looks into the camera and reads."""
+    skimage = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    if flite_missing():
+        pytest.skip("flite is not installed")
+    spoken = speak(" ".join(LINES), before=0.2, after=0.2) / np.float32(32768)
+    portrait = np.ascontiguousarray(skimage.astronaut()[:240, 100:420])
+    pictures = [np.roll(portrait, i % 5, axis=1) for i in range(round(len(spoken) / RATE * 10))]
+    path = tmp_path_factory.mktemp("reader") / "reader.mkv"
+    return write_video(path, pictures, fps=10, sound=spoken[None])
+
+
+def test_the_button_calibrates_a_running_session(
+    reader: Path, tab: Tab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, random_checkpoint_folder: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    call = ["--asr", "off", "--port", "0", "--checkpoint", random_checkpoint_folder]
+    process = start("miar-live", "--input", reader, "--loop", *call)
+    try:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        (url,) = next(found for line in lines if (found := re.findall(r"^dashboard (\S+)", line)))
+        tab.open(url)
+        tab.wait_for_value("#mesh", "data-face", "true")
+        tab.page.click("#calibrate")
+        tab.page.fill("#profile", "Ann Lee")
+        tab.page.fill("#calibration-seconds", "12")
+        tab.page.click("#calibration-form button")
+        tab.wait_for_text("#calibration-who", "Ann Lee")
+        tab.page.locator("#calibration-verdict").wait_for(timeout=60_000)
+        assert tab.text("#calibration-message").startswith("profile Ann Lee, ")
+        assert tab.text("#calibration-verdict") == "Done"
+        assert tab.page.locator("#calibration-shares tr").count() == 7
+        tab.page.keyboard.press("Escape")
+        tab.wait_for_text("#person", "profile Ann Lee")
+        assert (tmp_path / "config/miar-live/profiles/Ann Lee.json").is_file()
+        assert tab.complaints == []
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
