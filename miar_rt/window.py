@@ -109,11 +109,14 @@ class WindowBuilder:
     ----------
     baseline
         Of the person in the window, by modality; nothing for a person who is not known.
+    running
+        What has been learned of them meanwhile, where ``baseline`` has nothing.
     """
 
     def __init__(self, spec: InputSpec = SPEC, baseline: Mapping[Modality, Baseline] | None = None) -> None:
         self.spec = spec
         self.baseline = baseline or {}
+        self.running: Mapping[Modality, Baseline] = {}
         widths = spec.widths
         self._acoustic = _Grid(spec.audio_rate, spec.audio_steps, widths["audio"] - 1)
         self._voice = _Grid(spec.audio_rate, spec.audio_steps, 1)
@@ -155,7 +158,12 @@ class WindowBuilder:
 
     def build(self, t: float, statistics: Statistics, present: Mapping[Modality, bool]) -> ModelInput:
         """The normalised window that ends at ``t``; modalities not ``present`` are masked out."""
-        return normalise(personalise(restrict(self.raw(t), present), self.baseline), statistics)
+        return normalise(personalise(restrict(self.raw(t), present), self.applied), statistics)
+
+    @property
+    def applied(self) -> Mapping[Modality, Baseline]:
+        """The baselines in use, by modality."""
+        return {**self.running, **self.baseline}
 
     def _text(self, t: float) -> tuple[Array, Mask]:
         spec = self.spec

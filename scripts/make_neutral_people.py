@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from miar_rt.training.persons import PLAIN_NEUTRAL
 from miar_rt.training.recipe import Recipe
 
 Floats = NDArray[np.float64]
+Parts = dict[str, Floats]
 
 
 def training_clips(data: Path) -> list[Clip]:
@@ -31,8 +33,8 @@ def training_clips(data: Path) -> list[Clip]:
     return [c for c in read_ravdess(data / "ravdess") if c.actor not in Recipe().validation_actors]
 
 
-def voices(data: Path) -> tuple[Floats, Floats]:
-    """The middle actor's location, and the usual spread within one, over plain neutral clips."""
+def voices(data: Path) -> Parts:
+    """Over actors: the middle one's neutral, the usual spread within one, how they differ, what moods do."""
     clips = training_clips(data)
     grids = extract_clips(clips, 0, FeatureCache(), progress=True)
     found = []
@@ -42,28 +44,51 @@ def voices(data: Path) -> tuple[Floats, Floats]:
             if clip.actor == actor and clip.emotion == PLAIN_NEUTRAL:
                 one.add(telling("audio", grids[i]))
         found.append(one.neutral())
+    own = dict(zip(sorted({clip.actor for clip in clips}), (n.location for n in found), strict=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # channels that are no traits are NaN in everybody
-        return np.nanmedian([n.location for n in found], axis=0), np.nanmedian([n.spread for n in found], axis=0)
+        moved = [np.nanmedian(telling("audio", grids[i]), axis=0) - own[clip.actor] for i, clip in enumerate(clips)]
+        return {
+            "location": np.nanmedian([n.location for n in found], axis=0),
+            "spread": np.nanmedian([n.spread for n in found], axis=0),
+            "between": np.nanstd([n.location for n in found], axis=0),
+            "moods": by_class(moved, [clip.label for clip in clips]),
+        }
 
 
-def still_rows(data: Path) -> tuple[Array, NDArray[np.bool_]]:
-    """Face channels of FER2013's faces, each way round, and which are neutral."""
+def by_class(values: Sequence[Floats] | Floats, labels: Sequence[int] | NDArray[np.int64]) -> Floats:
+    """Mean of ``values [n, channels]`` in each class."""
+    rows, of = np.asarray(values), np.asarray(labels)
+    return np.stack([np.nanmean(rows[of == label], axis=0) for label in range(len(EMOTIONS))])
+
+
+def still_rows(data: Path) -> tuple[Array, NDArray[np.int64]]:
+    """Face channels of FER2013's faces, each way round, and their labels."""
     stills = read_fer2013(data / "fer2013_train.npz")
     landmarks = extract_stills(stills.images, FeatureCache(), progress=True)
     found = np.isfinite(landmarks[:, 0, 0])
     height, width = stills.images.shape[1:]
     both = [face_rows(p, width, height) for p in (landmarks[found], mirrored(landmarks[found], width))]
-    return np.concatenate(both), np.tile(stills.labels[found] == EMOTIONS.index("neutral"), 2)
+    return np.concatenate(both), np.tile(stills.labels[found], 2)
 
 
-def faces(rows: Array) -> tuple[Floats, Floats]:
-    """The middle face. How much one person's neutral face varies cannot be told from stills: left open."""
-    known = telling("vision", rows)
-    location = np.full(rows.shape[1], np.nan)
-    traits = np.isfinite(known).any(axis=0)
-    location[traits] = np.nanmedian(known[:, traits], axis=0)
-    return location, np.full(rows.shape[1], np.nan)
+def faces(rows: Array, labels: NDArray[np.int64]) -> Parts:
+    """The middle face, how faces differ, what moods do.
+
+    How much one person's neutral face varies cannot be told from stills: left open.
+    """
+    told = telling("vision", rows).astype(np.float64)
+    neutral = told[labels == EMOTIONS.index("neutral")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # channels that are no traits are NaN in everybody
+        location = np.nanmedian(neutral, axis=0)
+        moods = by_class(told, labels) - np.nanmean(neutral, axis=0)
+        return {
+            "location": location,
+            "spread": np.full(rows.shape[1], np.nan),
+            "between": np.nanstd(neutral, axis=0),
+            "moods": moods,
+        }
 
 
 def openface(data: Path, measures: Floats, neutral: Floats) -> tuple[Floats, Floats]:
@@ -79,12 +104,13 @@ def main() -> None:
     """Write the file."""
     data = Path(sys.argv[1])
     target = Path(__file__).parent.parent / "miar_rt" / "features" / POPULATION
-    rows, neutral = still_rows(data)
-    parts = {"audio": voices(data), "vision": faces(rows[neutral])}
-    arrays = {f"{name}_{what}": part.astype(np.float32) for name, pair in parts.items()
-              for what, part in zip(("location", "spread"), pair, strict=True)}  # fmt: skip
+    rows, labels = still_rows(data)
+    parts = {"audio": voices(data), "vision": faces(rows, labels)}
+    arrays = {
+        f"{name}_{what}": part.astype(np.float32) for name, one in parts.items() for what, part in one.items()
+    }
     units = SPEC.vision_groups["units"]
-    gain, offset = openface(data, rows[:, units].astype(np.float64), parts["vision"][0][units])
+    gain, offset = openface(data, rows[:, units].astype(np.float64), parts["vision"]["location"][units])
     arrays |= {"openface_gain": gain.astype(np.float32), "openface_offset": offset.astype(np.float32)}
     np.savez_compressed(target, **arrays)
     print(f"{target}: {target.stat().st_size} bytes")
