@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -59,8 +60,9 @@ class Adapter:
 
     def _learn(self, begin: float, end: float, probabilities: Floats) -> None:
         spec, window = self._builder.spec, self._builder.raw(end)
-        for name, rate in (("audio", spec.audio_rate), ("vision", spec.vision_rate)):
-            steps = int(end * rate) - int(begin * rate)
+        for name in MEASURED:
+            rate = spec.audio_rate if name == "audio" else spec.vision_rate
+            steps = math.floor(end * rate) - math.floor(begin * rate)
             self._add(name, telling(name, window.values[name][-steps:], spec), rate, end, probabilities)
         found = {name: one.baseline() for name, one in self._running.items()}
         self._builder.running = {name: one for name, one in found.items() if one is not None}

@@ -106,13 +106,11 @@ def main() -> None:
     target = Path(__file__).parent.parent / "miar_rt" / "features" / POPULATION
     rows, labels = still_rows(data)
     parts = {"audio": voices(data), "vision": faces(rows, labels)}
-    arrays = {
-        f"{name}_{what}": part.astype(np.float32) for name, one in parts.items() for what, part in one.items()
-    }
+    named = {f"{name}_{what}": part for name, one in parts.items() for what, part in one.items()}
     units = SPEC.vision_groups["units"]
     gain, offset = openface(data, rows[:, units].astype(np.float64), parts["vision"]["location"][units])
-    arrays |= {"openface_gain": gain.astype(np.float32), "openface_offset": offset.astype(np.float32)}
-    np.savez_compressed(target, **arrays)
+    named |= {"openface_gain": gain, "openface_offset": offset}
+    np.savez_compressed(target, **{name: part.astype(np.float32) for name, part in named.items()})
     print(f"{target}: {target.stat().st_size} bytes")
 
 

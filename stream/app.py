@@ -14,6 +14,7 @@ from miar_rt.features.appearance import Appearance, AppearanceUnavailable
 from miar_rt.features.text import Encoder, TextEncoderUnavailable
 from miar_rt.features.text_onnx import open_encoder
 from miar_rt.signals import Modality
+from stream.adapting import tell_adapting
 from stream.asr import Recogniser, RecogniserUnavailable
 from stream.asr.choose import choose_recogniser
 from stream.clock import CaptureClock
@@ -80,6 +81,7 @@ def run_live(options: LiveOptions) -> None:
         lines.append(why)
         appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
         profile = know(scorer, options.profile, lines)
+        tell_adapting(options.adapt, scorer, lines)
         requests = Requests()
         server = _serve(options, scorer, devices.named, requests, held)
         recogniser, encoder = (
@@ -91,7 +93,7 @@ def run_live(options: LiveOptions) -> None:
         clock.restart()
         devices.open(lines)
         wanted = listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
-        config = SessionConfig(options.rate, wanted, profile)
+        config = SessionConfig(options.rate, wanted, profile, adapt=options.adapt)
         recorder = open_recorder(options, scorer, config, recogniser.kind if recogniser else None, lines)
         for output in outputs:
             lines.append(output.open())

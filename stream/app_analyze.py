@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miar_rt.features.appearance import Appearance
+from stream.adapting import tell_adapting
 from stream.app import listening_to, open_words, progress, say, under_way
 from stream.options import AnalyzeOptions
 from stream.profiles import know
@@ -41,11 +42,12 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
         lines.append(why)
         appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
         profile = know(scorer, options.profile, lines)
+        tell_adapting(options.adapt, scorer, lines)
         recogniser, encoder = (
             open_words(options, scorer.checkpoint, None, held, lines) if media.has_audio else (None, None)
         )
         wanted = listening_to(media.has_video, media.has_audio, recogniser, options.text_only, lines)
-        config = SessionConfig(options.rate, wanted, profile)
+        config = SessionConfig(options.rate, wanted, profile, adapt=options.adapt)
         for line in lines:
             say(line)
         held.enter_context(under_way())

@@ -15,6 +15,7 @@ import typer
 
 from stream.cli_options import (
     AcceptNotice,
+    Adapt,
     Asr,
     Camera,
     Checkpoint,
@@ -79,6 +80,7 @@ def live(
     text_encoder: TextEncoder = None,
     rate: Rate = 10.0,
     profile: ProfileName = None,
+    adapt: Adapt = False,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     record: Annotated[Path | None, typer.Option(help="New folder to record the session into.")] = None,
     record_media: Annotated[
@@ -125,6 +127,7 @@ def analyze(
     text_encoder: TextEncoder = None,
     rate: Rate = 10.0,
     profile: ProfileName = None,
+    adapt: Adapt = False,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
     """Run the live path over a file, in media time and as fast as it goes; two runs give the same bytes."""
@@ -143,6 +146,7 @@ def analyze(
             text_encoder=text_encoder,
             rate=rate,
             profile=profile,
+            adapt=adapt,
         ),
     )
 

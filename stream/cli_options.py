@@ -24,3 +24,6 @@ TextEncoder = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Rate = Annotated[float, typer.Option(help="Results a second at most, 1 to 60.")]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="Whose profile, by miar calibrate, to apply.")]
+Adapt = Annotated[
+    bool, typer.Option("--adapt", help="Learn what is usual for whoever is there; kept in memory alone.")
+]

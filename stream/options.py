@@ -30,6 +30,7 @@ class AnalyzeOptions:
     text_encoder: Path | None = None
     rate: float = 10.0
     profile: str | None = None
+    adapt: bool = False
 
 
 @dataclass(frozen=True)

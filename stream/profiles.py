@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from calibration.baseline import Baseline
 from calibration.profile import Profile, ProfileError, Profiles
 from miar_rt.checkpoint import Checkpoint
 from miar_rt.input_spec import SPEC
@@ -42,9 +41,9 @@ def know(scorer: Scorer, name: str | None, lines: list[str]) -> str | None:
     return profile.name
 
 
-def not_trained_with(checkpoint: Checkpoint, baseline: Mapping[Modality, Baseline]) -> str | None:
-    """One line when a checkpoint has not learned to be told whose baselines these are."""
-    strange = sorted(PARTS[modality] for modality in baseline.keys() - checkpoint.baselines)
+def not_trained_with(checkpoint: Checkpoint, known: Collection[Modality]) -> str | None:
+    """One line when a checkpoint has not learned to be told of baselines of what is ``known``."""
+    strange = sorted(PARTS[modality] for modality in set(known) - checkpoint.baselines)
     if not strange:
         return None
     return (

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from calibration.baseline import Baseline
 from calibration.smoothing import ExponentialSmoother, LabelHysteresis
+from miar_rt.adapting import Adapter
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.text import Encoder
 from miar_rt.features.text_onnx import open_encoder
 from miar_rt.signals import MODALITIES, FeatureFrame, Modality, WordsUpdate
+from stream.adapting import adapting, profile_in_use
 from stream.asr.choose import choose_recogniser
 from stream.events import (
     DECIMALS,
@@ -69,6 +71,8 @@ class SessionConfig:
         Modalities that have a source; the others are ``off``.
     profile
         Name of the person's profile; ``Session.open`` applies it, other makers have given it to the scorer.
+    adapt
+        Whether a running baseline is kept of whoever is there, where the profile has none.
     half_life
         Seconds after which half of an old probability has faded from ``emotions``.
     """
@@ -77,6 +81,7 @@ class SessionConfig:
     listening_to: frozenset[Modality] = field(default=frozenset(MODALITIES))
     profile: str | None = None
     half_life: float = 0.4
+    adapt: bool = False
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.rate <= 60.0:
@@ -112,6 +117,7 @@ class Session:
         spec = scorer.checkpoint.spec
         self._presence = PresenceTracker(self.config.listening_to, spec.text_seconds)
         self._words = RecentWords(spec.text_seconds)
+        self._adapter = Adapter(scorer.builder) if self.config.adapt else None
         self._smoother = ExponentialSmoother(self.config.half_life)
         self._hysteresis = LabelHysteresis()
         self._model = ModelInfo(checkpoint=scorer.checkpoint.name, engine=scorer.engine.name)
@@ -294,6 +300,8 @@ class Session:
             result = self._nothing(now, found)
         else:
             result = self._result(now, found, answer)
+            if self._adapter is not None:
+                self._adapt(now, self._adapter, answer)
         self._seq += 1
         return result
 
@@ -307,6 +315,13 @@ class Session:
         self._outbox.append(
             Status(media_time=round(now, 3), modality=None, state="engine", detail=detail, dropped={})
         )
+
+    def _adapt(self, now: float, adapter: Adapter, answer: Answer) -> None:
+        """Learn from an answer what the person is like, and say so when that begins to count."""
+        before = self._scorer.builder.applied.keys()
+        adapter.take(now, answer.probabilities)
+        after = self._scorer.builder.applied.keys()
+        self._outbox += [adapting(now, name) for name in MODALITIES if name in after - before]
 
     def _nothing(self, now: float, found: Mapping[Modality, Availability]) -> Result:
         """What is said when nothing is present: no score is invented."""
@@ -324,7 +339,7 @@ class Session:
             transcript=self._words.state(now),
             latency_ms=None,
             model=self._model,
-            profile=self.config.profile,
+            profile=profile_in_use(self.config.profile, self._scorer.builder),
         )
 
     def _result(self, now: float, found: Mapping[Modality, Availability], answer: Answer) -> Result:
