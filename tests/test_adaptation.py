@@ -202,7 +202,7 @@ def test_a_file_is_analysed_with_it(
     tmp_path: Path, random_checkpoint_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     astronaut = pytest.importorskip("skimage.data", reason="scikit-image is not installed").astronaut()
-    clip = write_video(tmp_path / "clip.mkv", [astronaut] * 135, fps=15, sound=tone(9.0, 16_000))
+    clip = write_video(tmp_path / "clip.mkv", [astronaut] * 200, fps=30, sound=tone(6.6, 16_000))
     call = ("miar", "analyze", clip, "--adapt", "--asr", "off", "--checkpoint", random_checkpoint_folder)
     outs = [tmp_path / name for name in ("first", "second")]
     for out in outs:
