@@ -42,18 +42,31 @@ def test_the_python_example() -> None:
         assert first_line([sys.executable, "-c", code]) == "happiness 0.62"
 
 
-def test_the_browser_example_in_node(tmp_path: Path) -> None:
+def node_command() -> list[str]:
+    """Node with a WebSocket, or the test is skipped."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    if int(version.lstrip("v").split(".")[0]) < 22:
-        pytest.skip(f"node {version.strip()} has no WebSocket of its own")
-    shutil.copy(ROOT / "stream/serving/overlay/miar-client.js", tmp_path / "miar-client.js")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    number = tuple(map(int, version.lstrip("v").split(".")[:2]))
+    if number < (20, 10):
+        pytest.skip(f"node {version} has no WebSocket of its own")
+    return [node] if number >= (22, 0) else [node, "--experimental-websocket"]
+
+
+@pytest.mark.parametrize("name", ["miar-client.js", "miar-client.mjs"])
+def test_the_browser_example_in_node(tmp_path: Path, name: str) -> None:
+    """In its own folder, and copied as one file."""
+    command = node_command()
+    overlay = ROOT / "stream/serving/overlay"
+    shutil.copy(overlay / "miar-client.js", tmp_path / name)
+    if name.endswith(".js"):
+        shutil.copy(overlay / "package.json", tmp_path)
     with Server(port=0) as server:
         server.publish(result())
-        (tmp_path / "example.mjs").write_text(example("js", server.port), encoding="utf-8")
-        assert first_line([node, str(tmp_path / "example.mjs")]) == "happiness 0.62"
+        code = example("js", server.port).replace("./miar-client.js", f"./{name}")
+        (tmp_path / "example.mjs").write_text(code, encoding="utf-8")
+        assert first_line([*command, "--no-warnings", str(tmp_path / "example.mjs")]) == "happiness 0.62"
 
 
 @pytest.mark.parametrize("name", [*protocol.CLIENT_TYPES, *protocol.EVENTS])

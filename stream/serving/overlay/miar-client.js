@@ -1,4 +1,5 @@
-// A client for miar-live in one file, for web pages and for Node 22 or later; nothing else is needed.
+// A client for miar-live in one file, for web pages and for Node 22 or later; nothing else is needed. Copied by itself
+// for Node it is called miar-client.mjs; in its own folder package.json says that it is a module.
 //
 //   import { MiarClient } from "./miar-client.js";
 //   const client = new MiarClient("ws://127.0.0.1:8765/", { events: ["result"], maxRate: 10 });
