@@ -1,5 +1,6 @@
 // The overlay for OBS. Options in the query string:
 //   parts=label,bars,sentiment,presence,transcript   what is shown (default: label,bars,sentiment)
+//   colours=happiness:ff8800,plate:00000080   of emotions by name, and: ink soft accent plate (hexadecimal, alpha last)
 //   scale=1.5   side=left|right   edge=bottom|top   min=0.4 (confidence below which no label is named)   rate=15
 
 import {
@@ -18,6 +19,21 @@ if (unknown.length) console.warn(`no such parts: ${unknown.join(", ")}; there ar
 const chosen = asked.filter((part) => KNOWN.includes(part));
 const parts = new Set(chosen.length ? chosen : ["label", "bars", "sentiment"]);
 const LATE_SECONDS = 2;
+
+// "name:colour,..." into the properties that the style sheets use; what is no colour is said on the console.
+const OTHERS = ["ink", "soft", "accent", "plate"];
+function paint(classes) {
+  for (const pair of (query.get("colours") ?? "").split(",").filter(Boolean)) {
+    const [name, colour = ""] = pair.split(":");
+    const known = [...classes, ...OTHERS].includes(name);
+    if (known && /^#?([0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})$/i.test(colour)) {
+      // where the style sheet sets it: a property set further out would be hidden by that
+      const where = classes.includes(name) || name === "accent" ? document.documentElement : document.body;
+      where.style.setProperty(`--${name}`, `#${colour.replace("#", "")}`);
+    } else console.warn(`no such colour: ${pair}; as happiness:ff8800 there are ${[...classes, ...OTHERS].join(", ")}`);
+  }
+}
+
 const least = number("min", 0, 0, 1);
 const client = connect({ events: ["result"], maxRate: number("rate", 15, 1, 60) });
 let bars = new Map();
@@ -43,6 +59,7 @@ function fit() {
 new ResizeObserver(fit).observe(panel);
 addEventListener("resize", fit);
 
+client.addEventListener("hello", ({ detail }) => paint(detail.classes), { once: true });
 client.addEventListener("hello", ({ detail }) => {
   ends = detail.sentiment;
   bars = makeBars(byId("bars"), detail.classes);
