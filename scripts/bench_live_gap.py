@@ -17,6 +17,7 @@ import tempfile
 import wave
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from bench_report import publish, section, table  # noqa: E402
 from flite_speech import RATE, speak  # noqa: E402
 
+from miar_rt.checkpoint import DEFAULT  # noqa: E402
 from miar_rt.features.appearance import Appearance  # noqa: E402
 from miar_rt.features.text_onnx import open_encoder  # noqa: E402
 from miar_rt.metrics import emotion_scores, sentiment_scores  # noqa: E402
 from miar_rt.signals import EMOTIONS, Modality  # noqa: E402
 from miar_rt.training.corpora import read_fer2013, read_meld, read_mosi, read_ravdess  # noqa: E402
 from miar_rt.training.evaluate import evaluate  # noqa: E402
-from miar_rt.training.recipe import Recipe  # noqa: E402
+from miar_rt.training.recipe import read_recipe  # noqa: E402
 from stream.analyze import Analyzer  # noqa: E402
 from stream.asr.choose import choose_recogniser  # noqa: E402
 from stream.events import Result  # noqa: E402
@@ -49,6 +51,16 @@ from stream.sources.media_file import MediaFile  # noqa: E402
 WIDTH, HEIGHT, FACE, FPS = 640, 480, 240, 15
 HEADLINES = {"ravdess": "uar", "fer2013": "accuracy", "meld": "weighted_f1", "mosi": "mae"}
 Scores = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is scored, how much of it, and by whom."""
+
+    data: Path
+    samples: int
+    scorer: Scorer
+    actors: Sequence[int]
 
 
 def main() -> None:
@@ -63,10 +75,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as held:
         scorer, _ = load_scorer(options.checkpoint, "onnx")
         held.callback(scorer.engine.close)
+        actors = read_recipe((options.checkpoint or DEFAULT) / "recipe.toml").validation_actors
+        asked = Asked(options.data, options.samples, scorer, actors)
         for corpus, both in CORPORA.items():
             folder = Path(scratch) / corpus
             folder.mkdir()
-            subset, live = both(options.data, folder, options.samples, scorer)
+            subset, live = both(asked, folder)
             offline = evaluate(corpus, subset, checkpoint=options.checkpoint)
             name = HEADLINES[corpus]
             rows.append((corpus, name, options.samples, float(offline[name]), float(live[name]), live["unheard"]))
@@ -101,29 +115,32 @@ def emotions(truth: Sequence[int], said: Sequence[Sequence[Result]], last: bool)
         rows = [list((result.raw_emotions or {}).values()) for result in (results[-1:] if last else results)]
         if rows:
             row[:] = np.mean(rows, axis=0)
-    return emotion_scores(np.array(truth), given) | {"unheard": sum(not results for results in said)}
+    unheard = {"unheard": sum(not results for results in said)}
+    if not any(said):
+        return dict.fromkeys(HEADLINES.values(), 0.0) | unheard
+    return emotion_scores(np.array(truth), given) | unheard
 
 
-def ravdess(data: Path, folder: Path, samples: int, scorer: Scorer) -> tuple[Path, Scores]:
+def ravdess(asked: Asked, folder: Path) -> tuple[Path, Scores]:
     """Validation actors' clips as sound files."""
-    actors = Recipe().validation_actors
-    clips = chosen([clip for clip in read_ravdess(data / "ravdess") if clip.actor in actors], samples)
+    every = [clip for clip in read_ravdess(asked.data / "ravdess") if clip.actor in asked.actors]
+    clips = chosen(every, asked.samples)
     for clip in clips:
         (folder / clip.path.name).symlink_to(clip.path.resolve())
-    said = [answers(folder / clip.path.name, "audio", scorer) for clip in clips]
+    said = [answers(folder / clip.path.name, "audio", asked.scorer) for clip in clips]
     return folder, emotions([clip.label for clip in clips], said, last=False)
 
 
-def fer2013(data: Path, folder: Path, samples: int, scorer: Scorer) -> tuple[Path, Scores]:
+def fer2013(asked: Asked, folder: Path) -> tuple[Path, Scores]:
     """Pictures as short films."""
-    stills = read_fer2013(data / "fer2013_valid.npz")
-    numbers = chosen(range(len(stills.labels)), samples)
+    stills = read_fer2013(asked.data / "fer2013_valid.npz")
+    numbers = chosen(range(len(stills.labels)), asked.samples)
     subset, film = folder / "subset.npz", folder / "film.mp4"
     np.savez(subset, images=stills.images[numbers], labels=stills.labels[numbers])
     said = []
     for number in numbers:
         show(stills.images[number], film)
-        said.append(answers(film, "vision", scorer))
+        said.append(answers(film, "vision", asked.scorer))
     return subset, emotions(stills.labels[numbers].tolist(), said, last=True)
 
 
@@ -145,19 +162,19 @@ def show(picture: NDArray[np.uint8], path: Path, seconds: float = 1.0) -> None:
         container.mux(video.encode(None))
 
 
-def meld(data: Path, folder: Path, samples: int, scorer: Scorer) -> tuple[Path, Scores]:
+def meld(asked: Asked, folder: Path) -> tuple[Path, Scores]:
     """Sentences as speech, answered by emotion."""
-    subset, numbers = rows_of(data / "meld/dev.csv", folder, samples)
-    utterances = read_meld(data / "meld/dev.csv")
-    said = [spoken(utterances[i].text, folder, scorer) for i in numbers]
+    subset, numbers = rows_of(asked.data / "meld/dev.csv", folder, asked.samples)
+    utterances = read_meld(asked.data / "meld/dev.csv")
+    said = [spoken(utterances[i].text, folder, asked.scorer) for i in numbers]
     return subset, emotions([utterances[i].label or 0 for i in numbers], said, last=True)
 
 
-def mosi(data: Path, folder: Path, samples: int, scorer: Scorer) -> tuple[Path, Scores]:
+def mosi(asked: Asked, folder: Path) -> tuple[Path, Scores]:
     """Sentences as speech, answered by sentiment; silence is answered with the middle of the scale."""
-    subset, numbers = rows_of(data / "mosi/dev.csv", folder, samples)
-    utterances = read_mosi(data / "mosi/dev.csv")
-    said = [spoken(utterances[i].text, folder, scorer) for i in numbers]
+    subset, numbers = rows_of(asked.data / "mosi/dev.csv", folder, asked.samples)
+    utterances = read_mosi(asked.data / "mosi/dev.csv")
+    said = [spoken(utterances[i].text, folder, asked.scorer) for i in numbers]
     given = np.array(
         [results[-1].sentiment.value if results and results[-1].sentiment else 0.0 for results in said]
     )
@@ -193,7 +210,7 @@ def chosen(everything: Sequence[Any], samples: int) -> list[Any]:
     return [everything[i] for i in sorted(order)]
 
 
-CORPORA: dict[str, Callable[[Path, Path, int, Scorer], tuple[Path, Scores]]] = {
+CORPORA: dict[str, Callable[[Asked, Path], tuple[Path, Scores]]] = {
     "ravdess": ravdess, "fer2013": fer2013, "meld": meld, "mosi": mosi,
 }  # fmt: skip
 

@@ -18,7 +18,15 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     yield
-    for name in ("bench_report", "bench_sounds", "bench_asr", "live_probe", "soak", "latency_bench"):
+    for name in (
+        "bench_report",
+        "bench_sounds",
+        "bench_asr",
+        "live_probe",
+        "soak",
+        "latency_bench",
+        "bench_live_gap",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -89,3 +97,19 @@ def test_words_are_measured_in_babble(scripts: None) -> None:  # noqa: ARG001
     assert row["WER %"] < 50.0
     assert 0.0 < row["partial p50 s"] <= row["commit p50 s"] < 10.0
     assert row["CPU s per s"] > 0.0
+
+
+@pytest.mark.skipif(flite_missing(), reason="flite is not installed")
+def test_every_corpus_goes_through_the_live_path(
+    scripts: None,  # noqa: ARG001
+    tiny_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gap = importlib.import_module("bench_live_gap")
+    call = ["--data", tiny_checkpoint.parent / "data", "--checkpoint", tiny_checkpoint, "--samples", 2]
+    monkeypatch.setattr(sys, "argv", ["bench_live_gap.py", *map(str, call)])
+    gap.main()
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
+    assert [row[0].strip("| ") for row in rows] == ["ravdess", "fer2013", "meld", "mosi"]
+    assert all(row[-1].strip("| ") == "0" for row in rows[1:])
