@@ -13,7 +13,9 @@ import json
 import tempfile
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from bench_report import publish, section, table
 
@@ -28,7 +30,7 @@ from stream.sources.media_file import MediaFile
 
 
 def twice(file: Path, checkpoint: Path | None) -> list[object]:
-    """A row: whether two runs agree to the byte, and presence and reasons by modality."""
+    """A row: whether two runs agree to the byte, presence and reasons by modality, and what was said."""
     with tempfile.TemporaryDirectory() as folder:
         outs = [Path(folder) / name for name in ("first", "second")]
         for out in outs:
@@ -40,13 +42,28 @@ def twice(file: Path, checkpoint: Path | None) -> list[object]:
         len(results),
         "yes" if same else "NO",
         *(states(results, m) for m in ("text", "audio", "vision")),
+        labels(results),
+        changes_a_minute(results),
     ]
 
 
-def states(results: list[dict[str, dict[str, dict[str, str]]]], modality: str) -> str:
+def states(results: list[dict[str, Any]], modality: str) -> str:
     """Shares of the states of a modality, as ``present 80 %, silence 20 %``."""
     counts = Counter(str(result["modalities"][modality]["reason"] or "present") for result in results)
     return ", ".join(f"{name} {count / len(results):.0%}" for name, count in counts.most_common())
+
+
+def labels(results: list[dict[str, Any]]) -> str:
+    """Shares of the labels, the most frequent first."""
+    counts = Counter(str(result["label"]) for result in results if result["label"])
+    return ", ".join(f"{name} {count / counts.total():.0%}" for name, count in counts.most_common(4))
+
+
+def changes_a_minute(results: list[dict[str, Any]]) -> float:
+    """How often the label becomes another."""
+    said = [result for result in results if result["label"]]
+    changes = sum(before["label"] != now["label"] for before, now in pairwise(said))
+    return 60.0 * changes / max(said[-1]["media_time"] - said[0]["media_time"], 1.0) if said else 0.0
 
 
 def speed(file: Path, seconds: float, checkpoint: Path | None) -> float:
@@ -78,7 +95,9 @@ def main() -> None:
     rows = [twice(file, arguments.checkpoint) for file in arguments.files]
     factor = speed(arguments.looped or arguments.files[0], arguments.seconds, arguments.checkpoint)
     body = (
-        table(["file", "results", "same bytes twice", "text", "audio", "vision"], rows)
+        table(
+            ["file", "results", "same bytes twice", "text", "audio", "vision", "labels", "changes a minute"], rows
+        )
         + f"\n\nLooped to {arguments.seconds:.0f} s: {factor:.2f} times faster than real time, start-up apart."
     )
     text = section("Analysis of files", "python scripts/bench_analyze.py FILES", body)
