@@ -8,27 +8,45 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+
+ASLEEP_SECONDS = 5.0
+"""No callback is so late: sound that is stated so far ahead of the count comes after a machine that slept."""
+
+
+def awake_and_asleep() -> float:
+    """Seconds that never step and, where the system counts them, go on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class CaptureClock:
-    """Seconds since the session's start; never steps, whatever happens to the wall clock."""
+    """Seconds since the session's start; never steps back, whatever happens to the wall clock.
 
-    def __init__(self) -> None:
+    A machine that sleeps makes it leap ahead: what was seen before is then as old as it is.
+
+    Parameters
+    ----------
+    seconds
+        What it counts by.
+    """
+
+    def __init__(self, seconds: Callable[[], float] = awake_and_asleep) -> None:
+        self._seconds = seconds
         self.restart()
 
     def restart(self) -> None:
         """Let the session start now; only before anything was stamped."""
-        self._start = time.monotonic()
+        self._start = self._seconds()
         self._unix_start = time.time()
 
     def now(self) -> float:
         """Seconds since the session started."""
-        return time.monotonic() - self._start
+        return self._seconds() - self._start
 
     def from_monotonic(self, stamp: float) -> float:
-        """Capture time of a stamp of ``time.monotonic()`` (``CLOCK_MONOTONIC``), as drivers give them."""
-        return stamp - self._start
+        """Capture time of a recent stamp of ``time.monotonic()`` (``CLOCK_MONOTONIC``), as drivers give them."""
+        return self.now() - (time.monotonic() - stamp)
 
     def to_unix(self, t: float) -> float:
         """Unix time of capture time ``t``; the wall clock is read once, when the session starts."""
@@ -63,6 +81,12 @@ class AudioTimeline:
     slew
         Greatest correction as a fraction of time passed; four times that towards the past, because a block
         cannot have been captured after it is stated to have been.
+
+    Attributes
+    ----------
+    drift
+        Seconds by which counting alone would be ahead of the device's statements by now, less what was missing:
+        grows with a device whose clock is fast. All of it is corrected.
     """
 
     def __init__(self, rate: int, gap: float = 0.08, settle: float = 2.0, slew: float = 0.005) -> None:
@@ -70,6 +94,7 @@ class AudioTimeline:
         self._gap = gap
         self._settle = settle
         self._slew = slew
+        self.drift = 0.0
         self._next: float | None = None
         self._excess: deque[tuple[float, float]] = deque()
 
@@ -87,12 +112,14 @@ class AudioTimeline:
         if missing:
             t += missing
             self._excess.clear()
-        self._next = t + duration + self._correction(t, stated, duration)
+        shift = self._correction(t, stated, duration)
+        self.drift -= shift
+        self._next = t + duration + shift
         return Placed(t, missing)
 
     def _missing(self, t: float, stated: float, lost: bool) -> float:
         excess = stated - t
-        if lost:
+        if lost or excess > ASLEEP_SECONDS:
             return excess if excess > self._gap else 0.0
         settled = bool(self._excess) and t - self._excess[0][0] >= 0.9 * self._settle
         least = min((e for _, e in self._excess), default=0.0)

@@ -1,12 +1,14 @@
 """Devices, threads and mailboxes around a session; the session itself stays pure.
 
-Five threads at most: one looks, one listens, one recognises words, one scores; the server has its own. What
-they pass on goes through bounded mailboxes into one order, the order in which the session sees it.
+Five threads at most: one looks, one listens, one recognises words, one scores, one sees whether they move; the
+server has its own. What they pass on goes through bounded mailboxes into one order, the order in which the
+session sees it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -19,23 +21,17 @@ from miar_rt.signals import Modality, WordsUpdate
 from stream.asr import Recogniser
 from stream.asr.following import Follower
 from stream.clock import CaptureClock
-from stream.events import (
-    SAMPLE_RATE,
-    AudioChunk,
-    DeviceStatus,
-    Outgoing,
-    Reason,
-    SignalGap,
-    Status,
-)
+from stream.events import SAMPLE_RATE, AudioChunk, DeviceStatus, Hint, Outgoing, Reason, SignalGap, Status
+from stream.liveness import PictureWatch, SoundWatch, Watch
 from stream.onlookers import Onlookers
 from stream.pace import Pace
 from stream.senses import Hearing
 from stream.session import Session, SessionConfig, Signal
-from stream.sources import AudioSource, Source, VideoSource
-from stream.sources.slot import Slot
+from stream.sources import AudioSource, VideoSource
+from stream.sources.slot import Slot, over
 from stream.stamps import stamped
-from stream.workers import DeviceLost, Mailbox, Worker
+from stream.supervision import Crew
+from stream.workers import Mailbox, Worker
 
 INBOX_ITEMS = 2048
 SPEECH_CHUNKS = 500
@@ -49,6 +45,9 @@ WAIT_SECONDS = 0.1
 SOUND_WAIT_SECONDS = 0.01
 STATUS_SECONDS = 2.0
 STOP_SECONDS = 1.5
+SENSES: dict[str, Modality] = {"look": "vision", "listen": "audio", "recognise": "text"}
+PATIENCE = {"look": 2.0, "listen": 2.0, "recognise": 20.0, "score": 5.0}
+"""Seconds without moving after which a worker has stalled; a recogniser may decode long, at once."""
 
 log = logging.getLogger("miar.live")
 
@@ -105,6 +104,7 @@ class Live:
         self._pace = Pace()
         self._behind = False
         self._began = 0.0
+        self._drift: float | None = None
         self._paused = threading.Event()
         self._sound_over = threading.Event()
         self._media_over = threading.Event()
@@ -113,23 +113,25 @@ class Live:
         self._finished = threading.Event()
         self._feeding: set[str] = set()
         self._gave_up: dict[str, str] = {}
-        self._workers: list[Worker] = []
+        self._crew = Crew(self._stalled)
+        self._watches: dict[Modality, Watch] = {}
         self._blocked: dict[Modality, Reason | None] = {}
 
     def start(self) -> None:
         """Start the threads."""
         self._began = self._clock.now()
-        bodies: list[tuple[str, Modality | None, Callable[[Worker], None]]] = [("score", None, self._score)]
+        bodies: dict[str, Callable[[Worker], None]] = {"score": self._score}
         if self._video:
-            bodies.append(("look", "vision", self._look))
+            bodies["look"] = self._look
         if self._audio:
-            bodies.append(("listen", "audio", self._listen))
+            bodies["listen"] = self._listen
             if self._recogniser:
-                bodies.append(("recognise", "text", self._recognise))
-        self._feeding = {name for name, _, _ in bodies if name != "score"}
-        self._workers = [self._worker(name, modality, body) for name, modality, body in bodies]
-        for worker in self._workers:
-            worker.start()
+                bodies["recognise"] = self._recognise
+        self._feeding = {name for name in bodies if name != "score"}
+        for name, body in bodies.items():
+            replaceable = name in {"look", "listen"}
+            self._crew.add(functools.partial(self._worker, name, body), PATIENCE[name], replaceable)
+        self._crew.start()
 
     def going(self, seconds: float | None = None) -> bool:
         """False once every source has ended and the last of it was scored, ``seconds`` are over, or on request."""
@@ -142,10 +144,7 @@ class Live:
     def stop(self) -> None:
         """Stop the threads and wait for them, at most ``STOP_SECONDS``."""
         self._finished.set()
-        for worker in self._workers:
-            worker.stop()
-        deadline = self._clock.now() + STOP_SECONDS
-        late = [w.name for w in self._workers if not w.join(max(deadline - self._clock.now(), 0.01))]
+        late = self._crew.stop(STOP_SECONDS)
         if late:
             log.warning("still busy after %.1f s and left behind: %s", STOP_SECONDS, ", ".join(late))
 
@@ -171,7 +170,7 @@ class Live:
     @property
     def failure(self) -> str | None:
         """Why nothing could go on: scoring gave up, or everything that captures did; one line."""
-        sources = {worker.name for worker in self._workers} & {"look", "listen"}
+        sources = {worker.name for worker in self._crew.workers} & {"look", "listen"}
         hopeless = "score" in self._gave_up or (sources and sources <= self._gave_up.keys())
         return "; ".join(self._gave_up.values()) if hopeless else None
 
@@ -180,7 +179,9 @@ class Live:
         """What was lost so far because somebody was slow: pictures, samples, samples not decoded, items."""
         return {**self._dropped, "inbox": self._inbox.dropped}
 
-    def _worker(self, name: str, modality: Modality | None, body: Callable[[Worker], None]) -> Worker:
+    def _worker(self, name: str, body: Callable[[Worker], None]) -> Worker:
+        modality = SENSES.get(name)
+
         def lost(detail: str) -> None:
             self._block(modality, "device_lost", detail)
 
@@ -195,6 +196,16 @@ class Live:
 
         worker = Worker(name, body, lost, failed)
         return worker
+
+    def _stalled(self, name: str, line: str) -> None:
+        """Someone does not move any more, or moves again where ``line`` is empty."""
+        self._block(SENSES.get(name), "stale" if line else None, line)
+
+    def _heed(self, worker: Worker, modality: Modality, watch: Watch) -> None:
+        """Pass on what a watch has found; what it hints at goes out with the next status."""
+        self._watches[modality] = watch
+        if watch.found is not None and not worker.stopping:
+            self._block(modality, *watch.found)
 
     def _block(self, modality: Modality | None, reason: Reason | None, detail: str) -> None:
         """Pass on that a modality is gone or back, once for each change."""
@@ -214,7 +225,13 @@ class Live:
             detail=detail,
             dropped=self.dropped,
             waiting=waiting,
+            hints=self._hints(),
+            drift_ms=None if self._drift is None else round(self._drift * 1e3, 1),
         )
+
+    def _hints(self) -> list[Hint]:
+        watches = {name: watch for name, watch in self._watches.items() if not self._blocked.get(name)}
+        return [hint for watch in watches.values() for hint in watch.hints]
 
     def _state(self, now: float) -> Status:
         """How it goes as a whole; that this machine is too slow is also said to whoever started it, once."""
@@ -231,18 +248,21 @@ class Live:
         if self._video is None:
             return
         with self._video.hold() as source, FaceExtractor(appearance=self._appearance) as face:
-            self._block("vision", None, source.name)
+            watch = PictureWatch(source.name, self._video.device)
             while not worker.stopping:
                 frame = source.read_latest(PICTURE_MAX_AGE, WAIT_SECONDS)
                 self._dropped["frames"] = source.dropped_frames
+                watch.take(self._clock.now(), frame)
+                self._heed(worker, "vision", watch)
                 if frame is None:
-                    if _over(source):
+                    if over(source):
                         break
-                elif not self.paused:
+                elif watch.live and not self.paused:
                     found = face.extract(frame.t, frame.image)
-                    self._inbox.put(found)
+                    self._put_all(worker, [found])
                     self._pace.pictures += 1
                     self.onlookers.saw(frame, found, face.landmarks)
+                worker.beat()
         self._ended(worker)
 
     def _listen(self, worker: Worker) -> None:
@@ -250,39 +270,47 @@ class Live:
         if self._audio is None:
             return
         with self._audio.hold() as source, Hearing() as hearing:
-            self._block("audio", None, source.name)
+            watch = SoundWatch(source.name, self._audio.device)
             while not worker.stopping:
                 items = source.read(SOUND_WAIT_SECONDS)
                 self._dropped["samples"] = source.dropped_samples
+                watch.take(self._clock.now(), items)
+                self._heed(worker, "audio", watch)
                 if not self.paused:
-                    self._hear(items, hearing)
-                if not items and _over(source):
+                    self._hear(worker, items, hearing, watch)
+                if not items and over(source):
                     break
-            self._put_all(hearing.acoustic.finish())
+                self._drift = source.drift if self._audio.device else None
+                worker.beat()
+            self._put_all(worker, hearing.acoustic.finish())
         self._ended(worker)
 
-    def _hear(self, items: list[AudioChunk | SignalGap], hearing: Hearing) -> None:
+    def _hear(
+        self, worker: Worker, items: list[AudioChunk | SignalGap], hearing: Hearing, watch: SoundWatch
+    ) -> None:
         for item in items:
             if isinstance(item, SignalGap):
                 hearing.gap(item)
-                self._to_recogniser(item)
+                self._to_recogniser(worker, item)
                 continue
             hearing.feed(item)
             frames, speaking = hearing.listen(item)
-            self._put_all(frames)
-            self._to_recogniser((item, speaking))
+            watch.measure(item, speaking)
+            self._put_all(worker, frames)
+            self._to_recogniser(worker, (item, speaking))
             self.onlookers.heard(item, frames)
             self._pace.sound_lag = self._clock.now() - item.t_end
         descriptors = hearing.acoustic.poll()
-        self._put_all(descriptors)
+        self._put_all(worker, descriptors)
         self.onlookers.heard(None, descriptors)
 
-    def _to_recogniser(self, heard: Heard) -> None:
-        if self._recogniser is not None:
+    def _to_recogniser(self, worker: Worker, heard: Heard) -> None:
+        if self._recogniser is not None and not worker.stopping:
             self._speech.put(heard)
 
-    def _put_all(self, items: Sequence[Signal]) -> None:
-        for item in items:
+    def _put_all(self, worker: Worker, items: Sequence[Signal]) -> None:
+        """Pass on what a worker found, unless another has its place by now."""
+        for item in items if not worker.stopping else ():
             self._inbox.put(item)
 
     def _recognise(self, worker: Worker) -> None:
@@ -297,23 +325,25 @@ class Live:
                     self._recogniser.gap(heard.t0, heard.t1)
                 else:
                     chunk, speaking = heard
-                    self._recognised(self._recogniser.push(chunk.t, chunk.samples, speaking))
+                    self._recognised(worker, self._recogniser.push(chunk.t, chunk.samples, speaking))
                     self._pace.words_lag = self._clock.now() - chunk.t_end
             if over and not waiting:
-                self._recognised(self._recogniser.finish())
+                self._recognised(worker, self._recogniser.finish())
                 break
+            worker.beat()
         self._ended(worker)
 
-    def _recognised(self, updates: list[WordsUpdate]) -> None:
+    def _recognised(self, worker: Worker, updates: list[WordsUpdate]) -> None:
         self._dropped["speech"] += sum(
             round((update.gap[1] - update.gap[0]) * SAMPLE_RATE) for update in updates if update.gap
         )
-        self._put_all(updates)
+        self._put_all(worker, updates)
 
     def _score(self, worker: Worker) -> None:
         """Everything in one order into the session, and what it says to the listener."""
         told, scored = 0.0, 0.0
         while not worker.stopping:
+            worker.beat()
             over = self._over.is_set()
             for item in self._inbox.take(WAIT_SECONDS / 4):
                 self._session.push(item)
@@ -364,17 +394,6 @@ class Live:
         """Take what nobody uses any more: a file has ended only once both its sides were read."""
         with contextlib.suppress(Exception):
             if worker.name == "look" and self._video:
-                with self._video.hold() as pictures:
-                    while not worker.stopping and not _over(pictures):
-                        pictures.read_latest(0.0, WAIT_SECONDS)
+                self._video.drain(lambda pictures: pictures.read_latest(0.0, WAIT_SECONDS), worker)
             elif worker.name == "listen" and self._audio:
-                with self._audio.hold() as sound:
-                    while not worker.stopping and not _over(sound):
-                        sound.read(WAIT_SECONDS)
-
-
-def _over(source: Source) -> bool:
-    """Whether a file has ended; raises ``DeviceLost`` when a device is gone."""
-    if source.lost:
-        raise DeviceLost(f"{source.name} is gone")
-    return source.ended
+                self._audio.drain(lambda sound: sound.read(WAIT_SECONDS), worker)

@@ -10,10 +10,31 @@ from miar_rt.features.face import FaceExtractor
 from miar_rt.features.voice_activity import SpeechGate, VoiceActivity
 from miar_rt.signals import FeatureFrame, WordsUpdate
 from stream.asr import Recogniser
-from stream.events import AudioChunk, SignalGap, VideoFrame
+from stream.events import SAMPLE_RATE, AudioChunk, SignalGap, VideoFrame
 
 SPLICE_SECONDS = 1e-3
 """Chunks whose times differ from the count of samples by more than this are placed anew."""
+
+
+class Count:
+    """Counts samples beside the extractors that do so, and tells when that is not good enough any more.
+
+    A device whose clock drifts is off by microseconds from one chunk to the next, and by seconds after hours.
+    """
+
+    def __init__(self) -> None:
+        self._next: float | None = None
+
+    def leaves(self, chunk: AudioChunk) -> bool:
+        """Take a chunk; whether its time is not where the count is, so that the count goes on from there."""
+        left = self._next is None or abs(chunk.t - self._next) > SPLICE_SECONDS
+        start = chunk.t if left or self._next is None else self._next
+        self._next = start + len(chunk.samples) / SAMPLE_RATE
+        return left
+
+    def jump(self, t: float) -> None:
+        """The next sample was captured at ``t``."""
+        self._next = t
 
 
 class Hearing:
@@ -27,8 +48,8 @@ class Hearing:
         self.acoustic = AcousticExtractor()
         self._voice = VoiceActivity()
         self._gate = SpeechGate()
-        self._fed: float | None = None
-        self._listened: float | None = None
+        self._fed = Count()
+        self._listened = Count()
         self.samples = 0
 
     def __enter__(self) -> Hearing:
@@ -41,17 +62,15 @@ class Hearing:
 
     def feed(self, chunk: AudioChunk) -> None:
         """Give a chunk to the acoustic graph."""
-        if _spliced(self._fed, chunk.t):
+        if self._fed.leaves(chunk):
             self.acoustic.rebase(chunk.t)
-        self._fed = chunk.t_end
         self.acoustic.push(chunk.samples)
         self.samples += len(chunk.samples)
 
     def listen(self, chunk: AudioChunk) -> tuple[list[FeatureFrame], bool]:
         """Voice-activity frames of a chunk, and whether somebody is speaking at its end."""
-        if _spliced(self._listened, chunk.t):
+        if self._listened.leaves(chunk):
             self._voice.rebase(chunk.t)
-        self._listened = chunk.t_end
         frames = self._voice.push(chunk.samples)
         for frame in frames:
             self._gate.push(float(frame.values[0]))
@@ -60,11 +79,7 @@ class Hearing:
     def gap(self, gap: SignalGap) -> None:
         """Sound was lost: what the voice-activity network remembers is not what came before."""
         self._voice.reset(gap.t1)
-        self._listened = gap.t1
-
-
-def _spliced(expected: float | None, t: float) -> bool:
-    return expected is None or abs(t - expected) > SPLICE_SECONDS
+        self._listened.jump(gap.t1)
 
 
 class Senses:

@@ -12,6 +12,9 @@ from typing import Generic, TypeVar
 
 RESTARTS = 5
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.25, 5.0
+LONGEST_ABSENCE = 1.5
+"""Between two looks for a lost device: whoever plugs it in again should not have to wait."""
+
 DOUBLINGS = 16
 """Of the first backoff at most: a device may stay away for hours, and powers of two overflow."""
 
@@ -102,6 +105,10 @@ class Worker:
         self._failed = failed
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"miar-{name}", daemon=True)
+        self._began = 0.0
+        self._beaten: float | None = None
+        self._crashes = 0
+        self._inherited: str | None = None
         self.restarts = 0
 
     @property
@@ -114,9 +121,31 @@ class Worker:
         """Whether the thread is alive."""
         return self._thread.is_alive()
 
+    def beat(self) -> None:
+        """Say that the body moves; one that did so once must go on doing so."""
+        self._beaten = time.monotonic()
+
+    def still_for(self, now: float) -> float:
+        """Seconds since the last beat at ``now`` of ``time.monotonic()``; 0 while it cannot be expected to move."""
+        beaten = self._beaten
+        return 0.0 if beaten is None or self.stopping or not self.running else now - beaten
+
+    def excuse(self) -> None:
+        """Count its stillness from now."""
+        if self._beaten is not None:
+            self.beat()
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def take_over(self, stalled: Worker, cause: str) -> None:
+        """Begin in the place of one that stalled, which counts as its crash; that one ends if it moves again."""
+        stalled.stop()
+        self.restarts = stalled.restarts + 1
+        self._began, self._crashes = stalled._began, stalled._crashes
+        self._inherited = cause
+        self.start()
 
     def stop(self) -> None:
         """Ask the body to return; does not wait."""
@@ -129,40 +158,55 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        crashes, losses = 0, 0
+        losses = 0
+        if self._inherited is not None and self._hopeless("stalled", self._inherited):
+            return
         while not self.stopping:
-            began = time.monotonic()
+            self._began, self._beaten = time.monotonic(), None
             try:
                 self._body(self)
-            except DeviceGone as error:
-                self._failed(str(error))
-                return
             except DeviceLost as error:
-                losses = 1 + losses * (time.monotonic() - began < HEALTHY_SECONDS)
-                self._lost(str(error))
-                pause = losses
-            except Exception as error:
-                crashes = 1 + crashes * (time.monotonic() - began < HEALTHY_SECONDS)
-                if self._hopeless(error, crashes):
+                losses = 1 + losses * self._sickly
+                if self._gone(error):
                     return
-                pause = crashes
+                pause = _pause(losses, LONGEST_ABSENCE)
+            except Exception as error:
+                if self._hopeless("crashed", f"{type(error).__name__}: {error}"):
+                    return
+                pause = _pause(self._crashes, LONGEST_BACKOFF)
             else:
                 return
             self.restarts += 1
-            self._stop.wait(min(FIRST_BACKOFF * 2.0 ** min(pause - 1, DOUBLINGS), LONGEST_BACKOFF))
+            self._beaten = None
+            self._stop.wait(pause)
 
-    def _hopeless(self, error: Exception, crashes: int) -> bool:
-        """Whether to give up after so many crashes, the last one with ``error``; says so."""
-        cause = f"{type(error).__name__}: {error}"
-        trace = log.isEnabledFor(logging.DEBUG)
+    @property
+    def _sickly(self) -> bool:
+        return time.monotonic() - self._began < HEALTHY_SECONDS
+
+    def _gone(self, error: DeviceLost) -> bool:
+        """Whether there is nothing to wait for after a device was lost; says so, or that it was lost."""
+        gone = isinstance(error, DeviceGone)
+        if not self.stopping:
+            (self._failed if gone else self._lost)(str(error))
+        return gone
+
+    def _hopeless(self, what: str, cause: str) -> bool:
+        """Whether to give up after it crashed or stalled so often; says so."""
         if self.stopping:
-            log.debug("%s crashed while it was stopped", self.name, exc_info=True)
+            log.debug("%s %s while it was stopped", self.name, what, exc_info=True)
             return True
-        if crashes <= RESTARTS:
-            log.warning(
-                "%s crashed and starts anew (%d of %d): %s", self.name, crashes, RESTARTS, cause, exc_info=trace
-            )
+        self._crashes = count = 1 + self._crashes * self._sickly
+        trace = log.isEnabledFor(logging.DEBUG)
+        if count <= RESTARTS:
+            told = (self.name, what, count, RESTARTS, cause)
+            log.warning("%s %s and starts anew (%d of %d): %s", *told, exc_info=trace)
             return False
         log.error("%s gave up after %d restarts: %s", self.name, RESTARTS, cause, exc_info=trace)
         self._failed(f"{self.name} gave up after {RESTARTS} restarts: {cause}")
         return True
+
+
+def _pause(attempts: int, longest: float) -> float:
+    """Seconds to wait after so many failed attempts in a row."""
+    return min(FIRST_BACKOFF * 2.0 ** min(attempts - 1, DOUBLINGS), longest)

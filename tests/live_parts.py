@@ -54,6 +54,7 @@ class Microphone:
     time_base = "the capture clock"
     ended = False
     dropped_samples = 0
+    drift = 0.0
 
     def __init__(self, clock: CaptureClock, chunks: int = 1_000_000, refuses: bool = False) -> None:
         self._clock = clock

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.clock import AudioTimeline, CaptureClock, Placed
+from stream.clock import ASLEEP_SECONDS, AudioTimeline, CaptureClock, Placed
+from stream.events import SAMPLE_RATE, AudioChunk
+from stream.senses import Count
 
 RATE = 48_000
 BLOCK = 960
@@ -28,6 +30,19 @@ def test_clock_starts_at_zero_never_goes_back_and_knows_unix_time() -> None:
     assert before - 1.0 <= clock.to_unix(0.0) <= time.time()
     assert clock.to_unix(2.5) - clock.to_unix(0.0) == pytest.approx(2.5, abs=1e-6)
     assert clock.from_monotonic(time.monotonic()) == pytest.approx(clock.now(), abs=1.0)
+
+
+def test_a_machine_that_slept_makes_everything_as_old_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = [100.0]
+    clock = CaptureClock(lambda: present[0])
+    assert clock.now() == 0.0
+    grabbed = time.monotonic()
+    present[0] += 3600.0
+    assert clock.now() == 3600.0
+    assert clock.from_monotonic(grabbed) == pytest.approx(3600.0, abs=5.0)
+    unix = clock.to_unix(clock.now())
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert clock.to_unix(clock.now()) == unix
 
 
 def test_exact_statements_give_exactly_counted_times() -> None:
@@ -62,6 +77,40 @@ def test_a_device_clock_that_drifts_is_followed(drift: float) -> None:
     placed = placed_blocks(stated)
     assert not any(p.missing for p in placed)
     assert abs(placed[-1].t - stated[-1]) < 0.002
+
+
+@pytest.mark.parametrize("drift", [-200e-6, 200e-6])
+def test_two_hours_of_a_fast_or_slow_device_stay_with_the_pictures(drift: float) -> None:
+    """Blocks of a tenth of a second; pictures are stamped by the capture clock itself, so its time is the truth."""
+    seconds, rate = 7200, SAMPLE_RATE
+    samples = np.zeros(rate // 10, np.int16)
+    timeline, count, counted, worst = AudioTimeline(rate), Count(), 0.0, 0.0
+    for i, late in enumerate(np.random.default_rng(1).exponential(0.004, seconds * 10)):
+        truth = i * 0.1 / (1.0 + drift)
+        placed = timeline.place(len(samples), truth + float(late))
+        assert not placed.missing
+        counted = placed.t if count.leaves(AudioChunk(placed.t, samples)) else counted + 0.1
+        worst = max(worst, abs(placed.t - truth), abs(counted - truth))
+    assert worst < 0.04
+    assert timeline.drift == pytest.approx(seconds * drift, abs=0.04)
+
+
+def test_extractors_count_anew_only_where_counting_is_off() -> None:
+    count = Count()
+    step = 320 / SAMPLE_RATE + 4e-6
+    left = [count.leaves(AudioChunk(i * step, np.zeros(320, np.int16))) for i in range(1000)]
+    assert left[0]
+    assert sum(left[1:]) == 3
+    count.jump(50.0)
+    assert not count.leaves(AudioChunk(50.0, np.zeros(320, np.int16)))
+
+
+def test_sound_after_a_sleep_is_not_taken_for_old_sound() -> None:
+    asleep = 10 * ASLEEP_SECONDS
+    stated = [i * PERIOD + (asleep if i >= 100 else 0.0) for i in range(200)]
+    placed = placed_blocks(stated)
+    assert [i for i, p in enumerate(placed) if p.missing] == [100]
+    assert placed[100].t == pytest.approx(stated[100])
 
 
 def test_a_single_stall_with_nothing_lost_is_no_gap() -> None:

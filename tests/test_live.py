@@ -51,6 +51,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "FIRST_BACKOFF", 1e-3)
     monkeypatch.setattr(workers, "LONGEST_BACKOFF", 1e-2)
+    monkeypatch.setattr(workers, "LONGEST_ABSENCE", 1e-2)
 
 
 def assert_equal(found: list[FeatureFrame], expected: list[FeatureFrame]) -> None:
@@ -197,7 +198,7 @@ def test_stopping_while_a_device_is_away(clock: CaptureClock, heard: Heard) -> N
     live.start()
     heard.wait_for_result(reason("audio", "device_lost"))
     live.stop()
-    assert not any(worker.running for worker in live._workers)
+    assert not any(worker.running for worker in live._crew.workers)
     assert not live.going()
 
 
@@ -216,7 +217,7 @@ def test_stopping_while_the_recogniser_is_busy(
     live.start()
     assert busy.wait(LONG)
     live.stop()
-    (recognising,) = [worker for worker in live._workers if worker.running]
+    (recognising,) = [worker for worker in live._crew.workers if worker.running]
     assert caplog.messages == ["still busy after 0.2 s and left behind: recognise"]
     free.set()
     assert recognising.join(LONG)

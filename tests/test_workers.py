@@ -65,6 +65,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between attempts as short as can be."""
     monkeypatch.setattr(workers, "FIRST_BACKOFF", 1e-6)
     monkeypatch.setattr(workers, "LONGEST_BACKOFF", 1e-4)
+    monkeypatch.setattr(workers, "LONGEST_ABSENCE", 1e-4)
 
 
 def times(count: int, error: Exception) -> Callable[[Worker], None]:
@@ -129,6 +130,7 @@ def test_a_device_that_is_gone_for_good_is_not_tried_again() -> None:
 def test_a_worker_stops_while_it_waits_to_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "FIRST_BACKOFF", 1000.0)
     monkeypatch.setattr(workers, "LONGEST_BACKOFF", 1000.0)
+    monkeypatch.setattr(workers, "LONGEST_ABSENCE", 1000.0)
     said = threading.Event()
     worker = Worker("ear", times(9, DeviceLost("unplugged")), lambda _: said.set(), print)
     worker.start()

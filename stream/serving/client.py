@@ -118,7 +118,11 @@ class Transcript(msgspec.Struct, frozen=True, tag_field="type", tag="transcript"
 
 
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_only=True):
-    """What listeners should know about the machinery: devices, what was dropped, what waits in mailboxes."""
+    """What listeners should know about the machinery: devices, what was dropped, what waits in mailboxes.
+
+    ``hints`` say what keeps a person from being seen or heard well; ``drift_ms`` how far the microphone's clock
+    has run ahead of the capture clock, all of which was corrected.
+    """
 
     media_time: float
     modality: str | None
@@ -126,6 +130,8 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_onl
     detail: str
     dropped: dict[str, int]
     waiting: dict[str, int] = {}
+    hints: list[str] = []
+    drift_ms: float | None = None
 
 
 class Landmarks(msgspec.Struct, frozen=True, tag_field="type", tag="landmarks", kw_only=True):

@@ -111,6 +111,10 @@ class AudioSource(Source, Protocol):
     def dropped_samples(self) -> int:
         """Samples at 16 kHz that were captured and never read because the reader was slow."""
 
+    @property
+    def drift(self) -> float:
+        """Seconds by which the device's clock has run ahead of the capture clock; the stamps are free of it."""
+
     def read(self, timeout: float) -> list[AudioChunk | SignalGap]:
         """All sound not handed out yet, in order, with a ``SignalGap`` wherever some is missing.
 

@@ -81,6 +81,7 @@ class Microphone:
         self._last_block = 0.0
         self.name = self.identifier = "default microphone" if which is None else str(which)
         self.time_base = _LATENCY
+        self.drift = 0.0
 
     @property
     def lost(self) -> bool:
@@ -147,7 +148,7 @@ class Microphone:
         def captured(data: bytes, _: int, times: dict[str, float], status: int) -> tuple[None, int]:
             self._last_block = self._clock.now()
             capture.take(data, times, bool(status & pyaudio.paInputOverflow))
-            self.time_base = capture.time_base
+            self.time_base, self.drift = capture.time_base, capture.drift
             return None, pyaudio.paContinue
 
         self._last_block = self._clock.now() + OPEN_SECONDS - SILENT_DEVICE_SECONDS
@@ -181,6 +182,11 @@ class _Capture:
         self._channels = channels
         self._timeline = AudioTimeline(rate)
         self._resampler = MonoResampler(rate)
+
+    @property
+    def drift(self) -> float:
+        """As ``AudioTimeline.drift``."""
+        return self._timeline.drift
 
     def take(self, data: bytes, times: dict[str, float], overflow: bool) -> None:
         """Stamp, convert and queue one block.

@@ -86,6 +86,11 @@ class RealtimeMedia:
         return self._finished and self._frames.empty and self._sound.empty
 
     @property
+    def drift(self) -> float:
+        """None: a file has no clock of its own."""
+        return 0.0
+
+    @property
     def dropped_frames(self) -> int:
         """Pictures that were played and not read in time."""
         return self._frames.dropped

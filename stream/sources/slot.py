@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from stream.sources import Source, SourceError
-from stream.workers import DeviceGone, DeviceLost
+from stream.workers import DeviceGone, DeviceLost, Worker
 
 Some = TypeVar("Some", bound=Source)
 
@@ -27,6 +27,11 @@ class Slot(Generic[Some]):
         self._source: Some | None = source
         self._reopen = reopen
 
+    @property
+    def device(self) -> bool:
+        """Whether it is a device, which can come back."""
+        return self._reopen is not None
+
     @contextmanager
     def hold(self) -> Iterator[Some]:
         """The source, opened anew if it was lost: ``DeviceLost`` when it is not back yet, ``DeviceGone`` if never.
@@ -39,6 +44,12 @@ class Slot(Generic[Some]):
         except DeviceLost:
             self.close()
             raise
+
+    def drain(self, read: Callable[[Some], object], worker: Worker) -> None:
+        """Read what nobody uses, until it is over or the worker is to stop."""
+        with self.hold() as source:
+            while not worker.stopping and not over(source):
+                read(source)
 
     def close(self) -> None:
         """Close the source if there is one."""
@@ -56,3 +67,10 @@ class Slot(Generic[Some]):
             raise DeviceLost(str(error)) from error
         self._source = source
         return source
+
+
+def over(source: Source) -> bool:
+    """Whether a file has ended; raises ``DeviceLost`` when a device is gone."""
+    if source.lost:
+        raise DeviceLost(f"{source.name} is gone")
+    return source.ended
