@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+PACKAGES = ("numpy", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt", "torch-tensorrt", "tensorrt-rtx")
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
@@ -46,6 +49,37 @@ def _graphics() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return asked.stdout.strip().replace(", ", ", driver ")
+
+
+def software() -> str:
+    """Releases of what computes, and the power mode where the board has one, in one line."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for package in (
+        "numpy",
+        "torch",
+        "onnxruntime",
+        "onnxruntime-gpu",
+        "tensorrt",
+        "torch-tensorrt",
+        "tensorrt-rtx",
+    ):
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return ", ".join([*found, *_power()])
+
+
+def _power() -> list[str]:
+    """What a Jetson says of its power mode and clocks, or which governor a processor has."""
+    said = []
+    for command, wanted in ((["nvpmodel", "-q"], "NV Power Mode"), (["jetson_clocks", "--show"], "GPU MinFreq")):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+            said += [line.strip() for line in answer.splitlines() if wanted in line]
+    with contextlib.suppress(OSError):
+        said.append(f"governor {Path('/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor').read_text().strip()}")
+    return said
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:

@@ -5,6 +5,7 @@ Examples
     python scripts/latency_bench.py                                     every engine that runs here
     python scripts/latency_bench.py --engines onnx,torch --batch 1,4,16 --json bench.json
     python scripts/latency_bench.py --live talk.mp4 --seconds 60        the live path, by stage
+    python scripts/latency_bench.py --live camera                       the same with the default camera
 """
 
 from __future__ import annotations
@@ -12,84 +13,74 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from bench_report import machine, percentiles, publish, section, table
-from live_probe import measure_live
+from bench_report import machine, publish, section, software, table
+from engine_probe import time_engine, time_extractors
+from live_probe import CAMERA, measure_live
+from stage_probe import measure_stages
 
-from miar_rt.checkpoint import Checkpoint, load_checkpoint
+from miar_rt.checkpoint import load_checkpoint
 from miar_rt.engines import EngineUnavailable
-from miar_rt.engines.choose import LADDER, choose_engine
-from miar_rt.signals import MODALITIES
-from miar_rt.window import CLIP
+from miar_rt.engines.choose import AUTO, LADDER
 
-LIVE_PATTERNS = np.array([[1, 1, 1], [0, 1, 1], [1, 0, 1], [1, 1, 0]], np.float32)
-
+TIMES = ("p50", "p95", "p99", "max")
+ENGINE_COLUMNS = ("engine", "precision", "batch", "beside", *TIMES, "windows_per_s", "times_torch", "rss_mb")
+GPU_COLUMNS = (
+    "device_ms", "host_us", "kernels", "reading_ms", "launching_ms", "floor_ms", "times_floor", "gpu_mb",
+)  # fmt: skip
 WHOLE_RUN = ("cpu_cores", "rss_mb", "first_result_s")
 
 
-def full_batch(checkpoint: Checkpoint, windows: int) -> dict[str, Any]:
-    """Windows in which every step holds something: the dearest there are."""
-    spec, generator = checkpoint.spec, np.random.default_rng(0)
-    batch: dict[str, Any] = {}
-    for name in MODALITIES:
-        shape = (windows, spec.steps[name], spec.widths[name])
-        batch[name] = np.clip(generator.normal(size=shape), -CLIP, CLIP).astype(np.float32)
-        batch[f"{name}_mask"] = np.ones(shape[:2], np.float32)
-    batch["groups"] = np.ones((windows, len(spec.vision_groups)), np.float32)
-    batch["baseline"] = np.zeros((windows, 3), np.float32)
-    return batch
-
-
-def time_engine(name: str, checkpoint: Checkpoint, windows: int, iterations: int, warmup: int) -> dict[str, Any]:
-    """Milliseconds for a batch with the four availability patterns that live asks of every window."""
-    engine, _ = choose_engine(name, checkpoint)
-    batch = full_batch(checkpoint, windows)
-    patterns = np.repeat(LIVE_PATTERNS[None], windows, axis=0)
-    times = []
-    try:
-        for _ in range(warmup + iterations):
-            began = time.perf_counter()
-            engine.score(batch, patterns)
-            times.append((time.perf_counter() - began) * 1e3)
-    finally:
-        engine.close()
-    found = percentiles(times[warmup:])
-    return {"engine": name, "batch": windows, **found, "windows_per_s": windows * 1e3 / found["p50"]}
-
-
-def bench_engines(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], str]:
-    """Rows for every engine and batch, and the table of them with ratios against plain torch."""
+def bench_engines(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Rows for every engine and batch with ratios against plain torch, and for the networks that make features."""
     checkpoint = load_checkpoint(arguments.checkpoint)
     names = LADDER if arguments.engines == "all" else arguments.engines.split(",")
-    rows, absent = [], []
+    rows: list[dict[str, Any]] = []
+    absent = []
     for name in names:
         try:
-            rows += [
-                time_engine(name, checkpoint, windows, arguments.iterations, arguments.warmup)
-                for windows in arguments.batch
-            ]
+            rows += time_engine(name, checkpoint, arguments.batch, arguments.iterations, arguments.warmup)
         except EngineUnavailable as error:
-            absent.append(f"- `{name}` was not run: {error}")
-    plain = {row["batch"]: row["p50"] for row in rows if row["engine"] == "torch"}
-    for row in rows:
-        row["times_torch"] = plain[row["batch"]] / row["p50"] if row["batch"] in plain else None
-    header = ["engine", "batch", "p50", "p95", "p99", "max", "windows_per_s", "times_torch"]
-    shown = table(header, [["-" if row[name] is None else row[name] for name in header] for row in rows])
-    text = (
+            absent.append(f"- `{name}` was not run: {str(error).partition(': ')[2]}")
+    compare(rows)
+    others = time_extractors(arguments.iterations, arguments.warmup)
+    columns = ENGINE_COLUMNS + (GPU_COLUMNS if any("kernels" in row for row in rows) else ())
+    parts = [
+        f"{software()}.",
         "Milliseconds a batch, four availability patterns a window, full windows; `times_torch` is the speed "
-        "against plain torch."
-    )
-    return rows, "\n\n".join([text, shown, "\n".join(absent)]).strip()
+        "against plain torch in the same run; `busy cores`: all others were kept busy. `rss_mb` is what the engine "
+        "added to the process, up to then.",
+        shown(columns, rows),
+        "\n".join(absent),
+        "The networks that make features, one thread, milliseconds:",
+        shown(("network", "beside", *TIMES), others),
+    ]
+    return {"engines": rows, "features": others}, "\n\n".join(part for part in parts if part)
+
+
+def compare(rows: Sequence[dict[str, Any]]) -> None:
+    """Add how many times as fast as plain torch, and how many times the floor, each row is."""
+    plain = {(row["batch"], row.get("beside")): row["p50"] for row in rows if row["engine"] == "torch"}
+    for row in rows:
+        against = plain.get((row["batch"], row.get("beside")))
+        row["times_torch"] = against / row["p50"] if against else None
+        if "floor_ms" in row:
+            row["times_floor"] = row.get("device_ms", row["p50"]) / row["floor_ms"]
+
+
+def shown(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    """A table of rows, with nothing where a row has nothing."""
+    return table(columns, [["" if row.get(name) is None else row[name] for name in columns] for row in rows])
 
 
 def bench_live(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """The live path with a file, at the given rates, and without its picture at the first of them."""
-    found, rows = {}, []
-    runs = [(f"{rate:g}", rate, ()) for rate in arguments.rates]
+    """The live path with a file, at the given rates, without its picture at the first of them, and by stage."""
+    found: dict[str, Any] = {}
+    rows = []
+    runs: list[tuple[str, float, tuple[str, ...]]] = [(f"{rate:g}", rate, ()) for rate in arguments.rates]
     runs.append((f"{arguments.rates[0]:g}, sound only", arguments.rates[0], ("--no-camera",)))
     for name, rate, more in runs:
         measured = measure_live(arguments.live, arguments.seconds, rate, arguments.checkpoint, more)
@@ -101,7 +92,25 @@ def bench_live(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "sockets; `frame to result` from the capture of a picture to the first result that contains it, waiting "
         "for the rate included. `first_result_s` counts from the start of the process."
     )
-    return found, text + "\n\n" + table(["rate", "what", "value or p50", "p95", "p99", "max", "n"], rows)
+    parts = [text, table(["rate", "what", "value or p50", "p95", "p99", "max", "n"], rows)]
+    if arguments.live != CAMERA:
+        found["stages"], stages = by_stage(arguments)
+        parts.append(stages)
+    return found, "\n\n".join(parts)
+
+
+def by_stage(arguments: argparse.Namespace) -> tuple[dict[str, dict[str, float]], str]:
+    """The path one stage after another, without words, and the table of it."""
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    engine = AUTO if arguments.engines == "all" else arguments.engines
+    found = measure_stages(arguments.live, arguments.seconds, arguments.rates[0], checkpoint, engine)
+    text = (
+        "By stage, one after the other in one thread, in milliseconds: `capture` is decoding the file, `copy in` "
+        "puts a window into the engine's inputs, `encode and send` ends when a websocket client on this machine "
+        "has the result."
+    )
+    rows = [[what, *stage.values()] for what, stage in found.items()]
+    return found, text + "\n\n" + table(["stage", *TIMES, "n"], rows)
 
 
 def parse() -> argparse.Namespace:
@@ -112,7 +121,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=200)
     parser.add_argument("--warmup", type=int, default=20)
     parser.add_argument("--checkpoint", type=Path, default=None)
-    parser.add_argument("--live", type=Path, help="measure the whole path with this file instead")
+    parser.add_argument("--live", type=Path, help="measure the whole path with this file, or `camera`, instead")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rates", default="10,25", type=lambda text: [float(n) for n in text.split(",")])
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -130,7 +139,8 @@ def main() -> None:
     text = section(name, command, body)
     print(text)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=1))
+        document = {"machine": machine(), "software": software(), "figures": figures}
+        arguments.json.write_text(json.dumps(document, indent=1))
     if arguments.markdown:
         arguments.markdown.write_text(text)
     if arguments.publish:

@@ -17,11 +17,15 @@ from bench_report import percentiles
 
 POLL_SECONDS = 0.5
 
+CAMERA = Path("camera")
+"""In place of a file: the default camera and microphone."""
+
 
 def command(file: Path, seconds: float, rate: float, checkpoint: Path | None, more: Sequence[str]) -> list[str]:
     """The command line measured."""
     program = [sys.executable, "-c", "from stream.cli import live_main; live_main()"]
-    options = ["--input", str(file), "--loop", "--seconds", f"{seconds:g}", "--rate", f"{rate:g}"]
+    given = ["--camera", "0", "--accept-notice"] if file == CAMERA else ["--input", str(file), "--loop"]
+    options = [*given, "--seconds", f"{seconds:g}", "--rate", f"{rate:g}"]
     chosen = ["--checkpoint", str(checkpoint)] if checkpoint else []
     return [*program, *options, "--asr", "sphinx", "--json", "--port", "0", *chosen, *more]
 

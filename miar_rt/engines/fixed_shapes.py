@@ -35,6 +35,11 @@ class FixedShapes(ABC):
     ----------
     spec
         The table of input channels.
+
+    Attributes
+    ----------
+    plans
+        Those made so far, by number of windows.
     """
 
     name: str
@@ -43,7 +48,7 @@ class FixedShapes(ABC):
 
     def __init__(self, spec: InputSpec) -> None:
         self._spec = spec
-        self._plans: dict[int, Plan] = {}
+        self.plans: dict[int, Plan] = {}
 
     @abstractmethod
     def _plan(self, inputs: Shapes, outputs: Shapes) -> Plan:
@@ -72,15 +77,15 @@ class FixedShapes(ABC):
         size = next(size for size in self.sizes if size >= len(presence))
         shapes, given = input_shapes(self._spec, size, PATTERNS), {**batch, "presence": presence}
         try:
-            if size not in self._plans:
-                self._plans[size] = self._plan(shapes, output_shapes(self._spec, size, PATTERNS))
-            return self._plans[size].run({name: _filled(given[name], shape) for name, shape in shapes.items()})
+            if size not in self.plans:
+                self.plans[size] = self._plan(shapes, output_shapes(self._spec, size, PATTERNS))
+            return self.plans[size].run({name: _filled(given[name], shape) for name, shape in shapes.items()})
         except (RuntimeError, MemoryError) as error:
             raise EngineFailed(one_line(error)) from error
 
     def close(self) -> None:
         """Free every plan; may be called again."""
-        self._plans.clear()
+        self.plans.clear()
 
 
 def _filled(array: Array, shape: tuple[int, ...]) -> Array:

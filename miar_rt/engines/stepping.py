@@ -26,8 +26,10 @@ class Stepping:
 
     Attributes
     ----------
+    running
+        The engine that runs now.
     name, precision
-        Of the engine that runs now.
+        Its.
     """
 
     def __init__(self, engine: Engine, lower: Iterator[Engine]) -> None:
@@ -36,18 +38,18 @@ class Stepping:
         self._take(engine)
 
     def _take(self, engine: Engine) -> None:
-        self._engine = engine
+        self.running = engine
         self.name, self.precision = engine.name, engine.precision
 
     def describe(self) -> str:
         """The engine, its version and where it runs, in a few words; after a step down, why."""
-        return self._engine.describe() + self._fallen
+        return self.running.describe() + self._fallen
 
     def score(self, batch: Mapping[str, Array], presence: Array) -> Scores:
         """Score ``batch`` under ``presence``; see ``Engine``. Raises when no engine is left."""
         while True:
             try:
-                scores = self._engine.score(batch, presence)
+                scores = self.running.score(batch, presence)
             except EngineFailed as error:
                 self._step_down(error)
                 continue
@@ -61,13 +63,13 @@ class Stepping:
             raise error
         change = "" if lower.precision == self.precision else f", {lower.precision} instead of {self.precision}"
         self._fallen = f"{change}, since {self.name} gave out: {error}"
-        self._engine.close()
+        self.running.close()
         self._take(lower)
         log.warning("engine %s: %s", self.name, self.describe())
 
     def close(self) -> None:
         """Close the engine that runs."""
-        self._engine.close()
+        self.running.close()
 
 
 def _finite(scores: Scores) -> bool:
