@@ -26,6 +26,8 @@ from miar_rt.window import CLIP
 
 LIVE_PATTERNS = np.array([[1, 1, 1], [0, 1, 1], [1, 0, 1], [1, 1, 0]], np.float32)
 
+PEERS = ("MulT", "MISA", "TFN", "LMF")
+
 TOKENS = 33
 WORDS = ("good", "day", "house", "tree", "water", "happy", "light", "door", "music", "street", "paper")
 """One token each."""
@@ -145,4 +147,32 @@ def time_extractors(iterations: int, warmup: int) -> list[dict[str, Any]]:
         rows.append({"network": name, "beside": "", **percentiles(timed(work, iterations, warmup))})
         with busy_neighbours():
             rows.append({"network": name, "beside": "busy cores", **percentiles(timed(work, iterations, warmup))})
+    return rows
+
+
+def time_peers(checkpoint: Checkpoint, iterations: int, warmup: int) -> list[dict[str, Any]]:
+    """Rows for MIAR and for published ways to fuse, all in plain torch, one window of full length, one answer.
+
+    The peers but MulT stand on MIAR's encoders; all but MIAR have random weights, which cost the same.
+    """
+    import torch
+
+    from miar_rt.engines.torch_engine import load_network
+    from miar_rt.training.peers import make_peer
+
+    inputs = {name: torch.from_numpy(array) for name, array in full_batch(checkpoint, 1).items()}
+    miar = load_network(checkpoint)
+    networks = {"MIAR": (miar, 1), "MIAR, four answers": (miar, len(LIVE_PATTERNS))}
+    networks |= {f"{name}-shaped": (make_peer(name.lower(), miar.config).eval(), 1) for name in PEERS}
+    rows = []
+    for name, (network, answers) in networks.items():
+        presence = torch.from_numpy(LIVE_PATTERNS[None, :answers])
+
+        def forward(network: torch.nn.Module = network, presence: torch.Tensor = presence) -> None:
+            with torch.inference_mode():
+                network(**inputs, presence=presence)
+
+        found = percentiles(timed(forward, iterations, warmup))
+        millions = sum(value.numel() for value in network.parameters()) / 1e6
+        rows.append({"network": name, "parameters, millions": millions, **found})
     return rows

@@ -107,10 +107,10 @@ class WatchedScorer(Scorer):
 class Client:
     """A websocket client on this machine that notes when each result arrived."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, held: contextlib.ExitStack) -> None:
         self._arrived: dict[int, float] = {}
         self._changed = threading.Condition()
-        self._socket = connect(f"ws://127.0.0.1:{server.port}/")
+        self._socket = held.enter_context(connect(f"ws://127.0.0.1:{server.port}/"))
         self._socket.recv()
         self._socket.send('{"type": "identify", "events": ["result"]}')
         self._socket.recv()
@@ -131,10 +131,6 @@ class Client:
                 raise SystemExit("a result did not arrive")
             return self._arrived[seq]
 
-    def close(self) -> None:
-        """Leave."""
-        self._socket.close()
-
 
 def measure_stages(
     file: Path, seconds: float, rate: float, checkpoint: Checkpoint, engine: str
@@ -148,7 +144,7 @@ def measure_stages(
     server = Server(port=0)
     with contextlib.ExitStack() as held:
         held.enter_context(server)
-        client = held.enter_context(contextlib.closing(Client(server)))
+        client = Client(server, held)
         held.callback(session.close)
         items = MediaFile(file).packets()
         while True:

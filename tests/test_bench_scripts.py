@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from types import ModuleType
 
 import pytest
 from flite_speech import flite_missing
+from media_makers import tone, write_video
+from random_checkpoint import random_checkpoint
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -18,16 +21,8 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     yield
-    for name in (
-        "bench_report",
-        "bench_sounds",
-        "bench_asr",
-        "live_probe",
-        "soak",
-        "latency_bench",
-        "bench_live_gap",
-    ):
-        sys.modules.pop(name, None)
+    for path in SCRIPTS.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 @pytest.fixture
@@ -113,3 +108,37 @@ def test_every_corpus_goes_through_the_live_path(
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
     assert [row[0].strip("| ") for row in rows] == ["ravdess", "fer2013", "meld", "mosi"]
     assert all(row[-1].strip("| ") == "0" for row in rows[1:])
+
+
+def test_engines_are_measured_against_plain_torch(
+    scripts: None,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    random_checkpoint_folder: Path,
+) -> None:
+    bench = importlib.import_module("latency_bench")
+    given = ["--engines", "onnx,torch", "--batch", "1,2", "--iterations", "3", "--warmup", "1"]
+    files = ["--json", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "a.md")]
+    monkeypatch.setattr(sys, "argv", ["bench", *given, *files, "--checkpoint", str(random_checkpoint_folder)])
+    bench.main()
+    document = json.loads((tmp_path / "a.json").read_text())
+    rows = document["figures"]["engines"]
+    assert [(row["engine"], row["batch"], row["beside"]) for row in rows[:3]] == [
+        ("onnx", 1, ""), ("onnx", 1, "busy cores"), ("onnx", 2, ""),
+    ]  # fmt: skip
+    assert all(0.0 < row["p50"] <= row["p95"] <= row["p99"] <= row["max"] for row in rows)
+    assert {row["times_torch"] for row in rows if row["engine"] == "torch"} == {1.0}
+    assert {"MIAR", "MulT-shaped", "MISA-shaped", "TFN-shaped", "LMF-shaped"} < {
+        row["network"] for row in document["figures"]["peers"]
+    }
+    assert "torch" in document["software"]
+    assert "| onnx | float32 | 1 |" in (tmp_path / "a.md").read_text()
+
+
+def test_the_path_is_measured_by_stage(scripts: None, tmp_path: Path) -> None:  # noqa: ARG001
+    data = pytest.importorskip("skimage.data")
+    probe = importlib.import_module("stage_probe")
+    clip = write_video(tmp_path / "a.mp4", [data.astronaut()] * 30, sound=tone(1.2, 16_000))
+    found = probe.measure_stages(clip, 1.0, 10.0, random_checkpoint(), "onnx")
+    assert tuple(found) == probe.STAGES
+    assert all(0.0 < stage["p50"] <= stage["max"] for stage in found.values())
