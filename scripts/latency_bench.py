@@ -59,8 +59,9 @@ def bench_engines(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "\n".join(absent),
         "The networks that make features, one thread, milliseconds:",
         shown(("network", "beside", *TIMES), others),
-        f"MIAR beside published ways to fuse: plain torch, one CPU thread, {steps(checkpoint)} steps of text, sound "
-        "and face, milliseconds for one answer. All but MulT stand on MIAR's encoders; MISA computes its loss too:",
+        f"MIAR beside published ways to fuse: plain torch, one CPU thread, {steps(checkpoint)} steps of text, "
+        "sound and face, milliseconds for one answer. All but MulT stand on MIAR's encoders; MISA computes its "
+        "loss too:",
         shown(("network", "parameters, millions", *TIMES), peers),
     ]
     return {"engines": rows, "features": others, "peers": peers}, "\n\n".join(part for part in parts if part)
