@@ -175,12 +175,19 @@ def devices(json: Annotated[bool, typer.Option("--json", help="As one JSON array
     typer.echo(list_devices(json))
 
 
-@app.command(epilog="Example:  miar doctor --json")
-def doctor(json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
+@app.command(epilog="Examples:  miar doctor --json  |  miar doctor --engine tensorrt")
+def doctor(
+    engine: Annotated[str | None, typer.Option(help="Try this one: build, parity, timing, a report.")] = None,
+    checkpoint: Checkpoint = None,
+    json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    debug: Debug = False,  # noqa: ARG001 - read by the wrapper
+) -> None:
     """Say what works here, what does not, and the command that mends it."""
     from stream.doctor import run_doctor
+    from stream.doctor_engine import run_engine_doctor
 
-    raise typer.Exit(0 if run_doctor(json) else FAILED)
+    fine = run_doctor(json) if engine is None else run_engine_doctor(engine, checkpoint, json)
+    raise typer.Exit(0 if fine else FAILED)
 
 
 @app.command(epilog="Example:  miar train --data corpora --out my-checkpoint")

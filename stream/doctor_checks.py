@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stream.doctor import Check, Examiner
+from stream.doctor_gpu import examine_gpu, examine_threads
 from stream.doctor_packages import DISTRIBUTION, conflicts, installed_versions, judge, requirements, shadows
 from stream.sources import Device, SourceError
 
@@ -174,33 +173,6 @@ def _engine(checkpoint: Checkpoint) -> Check:
     return Check("engine", True, detail, essential=True)
 
 
-def _gpu() -> Iterator[Check]:
-    cuda_build = any((folder / "lib/libtorch_cuda.so").is_file() for folder in [_package_folder("torch")] if folder)
-    build = f"torch {metadata.version('torch')}, {'a CUDA' if cuda_build else 'a CPU'} build"
-    gpu = _nvidia_gpu()
-    if gpu is None:
-        yield Check("GPU", None, f"no NVIDIA GPU; {build}")
-    elif cuda_build:
-        yield Check("GPU", True, f"{gpu}; {build}")
-    else:
-        yield Check("GPU", None, f"{gpu}, yet {build}", "pip install --force-reinstall torch")
-
-
-def _nvidia_gpu() -> str | None:
-    """Name of the first GPU that the driver tells of."""
-    if Path("/dev/nvhost-gpu").exists():
-        return "an NVIDIA Jetson"
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return None
-    query = [command, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return next(iter(answer.stdout.splitlines()), None)
-
-
 def _cameras() -> Iterator[Check]:
     from stream.sources.camera import discover_cameras
 
@@ -273,7 +245,8 @@ EXAMINERS: tuple[Examiner, ...] = (
     Examiner("words: whisper", False, _whisper),
     Examiner("camera", False, _cameras),
     Examiner("microphone", False, _microphones),
-    Examiner("GPU", False, _gpu),
+    Examiner("GPU", False, examine_gpu),
+    Examiner("threads", False, examine_threads),
     Examiner("port", False, _port),
     Examiner("cache", False, _cache),
     Examiner("licence", False, _licence),

@@ -11,13 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_struct
 from packaging.requirements import Requirement
 from random_checkpoint import random_checkpoint
 
 from miar_rt.checkpoint import save_checkpoint
-from stream import doctor
+from miar_rt.engines.gpu import Gpu
+from stream import doctor, doctor_engine
 from stream.doctor import Check, Examiner, as_document, as_table, examine
 from stream.doctor_checks import EXAMINERS
+from stream.doctor_engine import try_engine
+from stream.doctor_gpu import judge_threads, judge_torch, judge_whisper
 from stream.doctor_packages import conflicts, installed_versions, judge, shadows
 
 CHECKOUT = Path(__file__).parents[1]
@@ -252,3 +256,57 @@ def test_examining_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True
     )
     assert ended.stdout.strip() == "[]"
+
+
+# ---- engines, cards and threads
+
+
+def test_an_engine_is_tried_and_a_report_made() -> None:
+    report = try_engine("onnx", random_checkpoint(), sizes=(1, 2))
+    assert report.ok
+    assert [trial.windows for trial in report.trials] == [1, 2]
+    assert all(0.0 < trial.p50_ms <= trial.p95_ms and trial.difference <= 1e-5 for trial in report.trials)
+    text = doctor_engine.as_text(report)
+    assert text.startswith("### engine onnx: onnxruntime ")
+    assert "allowed is 1e-05 for float32" in text
+    assert text.endswith("It does what it promises.")
+    assert json.loads(doctor_engine.as_document(report))["machine"]["onnxruntime"]
+
+
+def test_an_engine_that_is_off_or_does_not_last_is_said() -> None:
+    report = try_engine("onnx", random_checkpoint(), sizes=(1,))
+    off = doctor_engine.as_text(replace_struct(report, ok=False))
+    assert off.endswith("Its answers are NOT those of the network.")
+    lost = doctor_engine.as_text(replace_struct(report, ok=False, lasted="onnx: since tensorrt gave out: gone"))
+    assert lost.endswith("It did NOT last: onnx: since tensorrt gave out: gone.")
+
+
+CARD = Gpu("NVIDIA Test", (8, 7), "540.4")
+
+
+def test_a_torch_that_leaves_the_card_idle_is_noticed() -> None:
+    assert judge_torch(CARD, "torch 2.13.0, a CUDA build", True, "x86_64").ok
+    idle = judge_torch(CARD, "torch 2.13.0, a CPU build", False, "x86_64")
+    assert (idle.ok, idle.mend) == (None, "pip install --force-reinstall torch")
+    assert "docs/jetson.md" in (judge_torch(CARD, "torch, a CPU build", False, "aarch64").mend or "")
+
+
+def test_whisper_without_cuda_is_noticed_on_arm_alone() -> None:
+    (check,) = judge_whisper("aarch64", lambda: 0)
+    assert check.mend is not None
+    assert not list(judge_whisper("aarch64", lambda: 1))
+    assert not list(judge_whisper("x86_64", lambda: 0))
+
+
+@pytest.mark.parametrize(
+    ("environment", "mend"),
+    [
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "export OMP_WAIT_POLICY=passive"),
+        ({"OMP_NUM_THREADS": "64"}, "export OMP_NUM_THREADS=1"),
+        ({"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}, None),
+        ({}, None),
+    ],
+)
+def test_threads_that_get_in_each_others_way_are_noticed(environment: dict[str, str], mend: str | None) -> None:
+    check = judge_threads(environment, cores=4)
+    assert (check.ok, check.mend) == (mend is None, mend)
