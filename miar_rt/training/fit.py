@@ -266,7 +266,7 @@ class Run:
         takes, known = self.material.takes, self.recipe.baseline_share
         faces = self.material.faces.draw(draw.vision, steps, self.random, known)
         windows: dict[Modality, Windows] = {
-            "text": self.material.texts.draw(draw.text, draw.delay, self.random),
+            "text": self.material.texts.draw(draw.text, draw.delay, self.random, self.recipe.written_share),
             "audio": self.material.voices.draw(draw.audio, self.random, self.recipe.clean_share, known),
             "vision": takes.put(faces, draw.taken, draw.audio, self.random, known) if takes else faces,
         }

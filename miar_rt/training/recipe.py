@@ -41,6 +41,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Share of voices taken as recorded, and how many live renderings there are of each.
     text_variants
         1: transcripts as written; 2: also as a recogniser hears them; 3: also after the utterance before them.
+    written_share
+        Share of texts that are taken as written; the others in any variant.
     adapter_rank, adapter_epochs, adapter_rate, adapter_times
         Low-rank adapters that MiniLM gets first (rank 0: none), trained for so many epochs at that rate; how often
         an epoch has every text of MELD, CMU-MOSI and CMU-MOSEI.
@@ -75,6 +77,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     clean_share: float = 0.3
     renderings: int = 8
     text_variants: int = 3
+    written_share: float = 0.3
     adapter_rank: int = 16
     adapter_epochs: float = 1.5
     adapter_rate: float = 1e-3
