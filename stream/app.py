@@ -18,7 +18,7 @@ from stream.adapting import tell_adapting
 from stream.asr import Recogniser, RecogniserUnavailable
 from stream.asr.choose import choose_recogniser
 from stream.clock import CaptureClock
-from stream.consent import NOTICE, ask, can_answer
+from stream.consent import MEDIA_NOTICE, NOTICE, ask, ask_about_media, can_answer
 from stream.events import Outgoing
 from stream.inputs import Devices, warm_up
 from stream.live import Live
@@ -88,8 +88,8 @@ def run_live(options: LiveOptions) -> None:
             open_words(options, scorer.checkpoint, clock.now, held, lines) if devices.hears else (None, None)
         )
         warm_up(devices, recording=options.record is not None)
-        if not (options.input or options.accept_notice):
-            tell(lines)
+        if not options.input:
+            _tell_people(options, lines)
         clock.restart()
         devices.open(lines)
         wanted = listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
@@ -112,6 +112,8 @@ def run_live(options: LiveOptions) -> None:
             appearance=appearance,
         )
         requests.begin(live, _accompany(live, server, wanted, clock, scorer.checkpoint))
+        if recorder is not None and recorder.media is not None:
+            live.onlookers.append(recorder.media)
         _run(live, view, options.seconds)
     say(tally.line())
 
@@ -128,6 +130,28 @@ def tell(lines: list[str]) -> None:
         lines.insert(0, NOTICE)
     elif not ask(say):
         raise RunFailed("nothing was captured: the notice was not agreed to")
+
+
+def _tell_people(options: LiveOptions, lines: list[str]) -> None:
+    """``tell``, and what storing picture and sound means, where they are stored: that wants a yes of its own.
+
+    Raises
+    ------
+    RunFailed
+        When an answer is no.
+    ValueError
+        When nobody can answer.
+    """
+    if not options.accept_notice:
+        tell(lines)
+    if not options.record_media:
+        return
+    if options.accept_notice:
+        lines.append(MEDIA_NOTICE)
+    elif not can_answer():
+        raise ValueError(f"{MEDIA_NOTICE}: start it at a terminal to say so, or with --accept-notice")
+    elif not ask_about_media(say):
+        raise RunFailed("nothing was captured: not everybody has agreed to picture and sound being stored")
 
 
 def open_words(

@@ -24,6 +24,12 @@ NOTICE = (
 )
 
 
+MEDIA_NOTICE = (
+    "--record-media stores picture and sound: who has the recording sees the faces and hears the voices in it. "
+    "Everybody in view and hearing must have agreed to that"
+)
+
+
 class Consent(msgspec.Struct, frozen=True):
     """That somebody agreed to a version of the notice, and on which day."""
 
@@ -63,9 +69,21 @@ def ask(say: Callable[[str], None], file: Path | None = None) -> bool:
     return True
 
 
+def ask_about_media(say: Callable[[str], None]) -> bool:
+    """Show what storing picture and sound means and want a yes, each time: others may be in view than before."""
+    say(MEDIA_NOTICE)
+    import typer
+
+    return typer.confirm("Has everybody in view and hearing agreed?", err=True)
+
+
+def agreed_today() -> Consent:
+    """An agreement to the present notice."""
+    return Consent(NOTICE_VERSION, datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat())
+
+
 def _remember(file: Path) -> None:
-    today = datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat()
     # where nothing can be written the question comes again
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_private(file, msgspec.json.encode(Consent(NOTICE_VERSION, today)))
+        write_private(file, msgspec.json.encode(agreed_today()))

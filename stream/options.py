@@ -15,6 +15,7 @@ CONFLICTS = (
     ("--mic", "--no-mic"),
     ("--text-only", "--camera"),
     ("--text-only", "--no-mic"),
+    ("--text-only", "--record-media"),
 )
 
 
@@ -115,6 +116,7 @@ def _conflicts(options: LiveOptions) -> Iterator[tuple[str, str]]:
         "--no-camera": options.no_camera,
         "--no-mic": options.no_mic,
         "--text-only": options.text_only,
+        "--record-media": options.record_media,
     }
     for first, second in CONFLICTS:
         if given[first] and given[second]:

@@ -1,7 +1,7 @@
 """Sessions stored as they happen: what a session was told, in the order it was told, and what it answered.
 
 The stream is appended to twice a second: after a crash it is readable up to the last append. Pictures and
-sound never come here; the words that were said do.
+sound never come here, ``recorded_media`` has them where they are wanted; the words that were said do.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import msgspec
 from calibration.baseline import Baseline
 from miar_rt.features.text import Encoder
 from miar_rt.signals import MODALITIES, FeatureFrame, Modality, WordsUpdate
+from stream.consent import agreed_today
 from stream.events import DeviceStatus, Outgoing, Result
 from stream.options import LiveOptions
+from stream.recorded_media import MediaRecorder
 from stream.recording_format import (
     EVENTS,
     MANIFEST,
+    MEDIA,
     End,
     Entry,
     Instant,
@@ -66,6 +69,8 @@ class Recorder:
         Made when missing; readable by its owner only.
     manifest
         What makes the recording.
+    media
+        What stores picture and sound beside it, if they are stored at all.
 
     Raises
     ------
@@ -73,9 +78,10 @@ class Recorder:
         When the folder holds anything already or cannot be written.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, media: MediaRecorder | None = None) -> None:
         self._folder = folder
         self._manifest = manifest
+        self.media = media
         self._waiting: Mailbox[Entry] = Mailbox(WAITING_ROWS)
         self._closing = threading.Event()
         self._ended = False
@@ -106,11 +112,15 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         self._thread.start()
+        if self.media:
+            self.media.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.media:
+            self.media.__exit__(kind, error, trace)
         self._closing.set()
         self._thread.join(CLOSE_SECONDS)
         if self._thread.is_alive():
@@ -133,7 +143,8 @@ class Recorder:
                     self._append(self._waiting.take(0.0))
                 self._append(self._waiting.take(0.0))
                 self._writer.close()
-            end = End(self._seconds, self._results, self._lost)
+            missing = (self.media.pictures_lost, self.media.sound_lost) if self.media else ()
+            end = End(self._seconds, self._results, self._lost, *missing)
             write_manifest(self._folder, msgspec.structs.replace(self._manifest, end=end))
         # whatever it is, the session goes on
         except Exception as error:
@@ -223,9 +234,16 @@ def open_recorder(
     """
     if options.record is None:
         return None
-    recorder = Recorder(options.record, describe_session(scorer, config, asr, options.purpose))
+    media = None
+    if options.record_media:
+        heard = config.listening_to
+        media = MediaRecorder(options.record, sees="vision" in heard, hears="audio" in heard)
+    manifest = describe_session(scorer, config, asr, options.purpose)
+    if media and not options.input:
+        manifest = msgspec.structs.replace(manifest, media_consent=agreed_today())
+    recorder = Recorder(options.record, manifest, media)
     lines.append(
         f"recording into {options.record}: features, results and the transcript, so that what is said can be read "
-        "there; no picture and no sound"
+        f"there; {f'and picture and sound, in {MEDIA}' if media else 'no picture and no sound'}"
     )
     return recorder

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from miar_rt.signals import Array, FeatureFrame, Modality, WordsUpdate
+from stream.consent import Consent
 from stream.events import DeviceStatus, Result
 from stream.report_summary import package_versions
 from stream.scoring import Scorer
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT, FORMAT_VERSION = "miar-recording", 1
-MANIFEST, EVENTS = "recording.json", "events.arrow"
+MANIFEST, EVENTS, MEDIA = "recording.json", "events.arrow", "media.mkv"
 
 
 class RecordingError(ValueError):
@@ -36,15 +37,23 @@ class RecordingError(ValueError):
 
 
 class End(msgspec.Struct, frozen=True):
-    """Written when a recording is closed in order: its length in media time, and how much it holds or lacks."""
+    """Written when a recording is closed in order: its length in media time, and how much it holds or lacks.
+
+    ``pictures_lost`` and ``sound_lost``, in chunks, are missing in the film, where there is one.
+    """
 
     seconds: float
     results: int
     rows_lost: int
+    pictures_lost: int = 0
+    sound_lost: int = 0
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """``recording.json``: what made the recording. ``end`` is ``None`` while it runs and when it was cut short."""
+    """``recording.json``: what made the recording. ``end`` is ``None`` while it runs and when it was cut short.
+
+    ``media_consent`` says when those in view and hearing had agreed to picture and sound being stored.
+    """
 
     format: str = FORMAT
     version: int = FORMAT_VERSION
@@ -56,6 +65,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     asr: str | None
     config: SessionConfig
     versions: dict[str, str | None]
+    media_consent: Consent | None = None
     end: End | None = None
 
 

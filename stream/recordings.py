@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream.recording_format import EVENTS, MANIFEST, RecordingError, read_manifest
+from stream.recording_format import EVENTS, MANIFEST, MEDIA, RecordingError, read_manifest
 from stream.replay import Recording
 
 
@@ -30,7 +30,8 @@ def _line(folder: Path, root: Path) -> str:
         return f"{name}  {error}"
     manifest, size = recording.manifest, sum(path.stat().st_size for path in folder.iterdir())
     end = manifest.end or recording.read_through()
-    remark = "" if manifest.end else "  (cut short, or still running)"
+    remark = "  with picture and sound" if (folder / MEDIA).exists() else ""
+    remark += "" if manifest.end else "  (cut short, or still running)"
     return (
         f"{name}  {manifest.created}  {end.seconds:.1f} s  {end.results} results  {size / 1e6:.1f} MB  "
         f"{manifest.purpose or '-'}{remark}"
@@ -48,7 +49,7 @@ def delete_recording(folder: Path) -> None:
     read_manifest(folder)
     try:
         # what makes it a recording goes last: an interrupted removal can be taken up again
-        for name in (EVENTS, f".{MANIFEST}", MANIFEST):
+        for name in (MEDIA, EVENTS, f".{MANIFEST}", MANIFEST):
             (folder / name).unlink(missing_ok=True)
         if not any(folder.iterdir()):
             folder.rmdir()

@@ -14,17 +14,18 @@ from stream.app import tell
 from stream.consent import NOTICE, can_answer, has_agreed
 
 PROGRAM = (
-    "import sys; from pathlib import Path; from stream.consent import ask; "
-    "print('AGREED' if ask(lambda line: print(line, file=sys.stderr), Path(sys.argv[1])) else 'REFUSED')"
+    "import sys; from pathlib import Path; from stream.consent import ask, ask_about_media; "
+    "say = lambda line: print(line, file=sys.stderr); "
+    "print('AGREED' if {asks} else 'REFUSED')"
 )
 
 
-def at_a_terminal(file: Path, answer: str) -> str:
+def at_a_terminal(file: Path, answer: str, asks: str = "ask(say, Path(sys.argv[1]))") -> str:
     """What is shown to somebody who types ``answer``."""
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(file)], stdin=theirs, stdout=theirs, stderr=theirs
+            [sys.executable, "-c", PROGRAM.format(asks=asks), str(file)], stdin=theirs, stdout=theirs, stderr=theirs
         )
         os.write(ours, f"{answer}\n".encode())
         assert process.wait(60) == 0
@@ -50,6 +51,13 @@ def test_a_no_is_respected_and_not_kept(tmp_path: Path) -> None:
     file = tmp_path / "notice.json"
     assert "REFUSED" in at_a_terminal(file, "n")
     assert not file.exists()
+
+
+def test_picture_and_sound_are_asked_about_each_time(tmp_path: Path) -> None:
+    for answer, came in (("y", "AGREED"), ("", "REFUSED"), ("y", "AGREED")):
+        shown = at_a_terminal(tmp_path / "notice.json", answer, "ask_about_media(say)")
+        assert came in shown
+        assert "stores picture and sound" in shown
 
 
 def test_without_a_terminal_nobody_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:

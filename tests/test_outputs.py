@@ -257,7 +257,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quiet(clip: Path, random_checkpoint_folder: Path) -> list[str]:
-    return ["--input", str(clip), "--checkpoint", str(random_checkpoint_folder), "--asr", "off", "--no-server"]
+    fast = ["--checkpoint", str(random_checkpoint_folder), "--engine", "onnx", "--asr", "off", "--no-server"]
+    return ["--input", str(clip), *fast]
 
 
 def test_a_run_feeds_what_was_asked_for(
