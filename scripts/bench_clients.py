@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bench_report import percentiles, publish, section, table
-from raw_client import TEXT, message, take_frame, upgrade
+from raw_client import PING, PONG, TEXT, frame, message, take_frame, upgrade
 from serve_results import Served, allow_files, served
 
 from stream.serving.fanout import CONGESTED_BYTES, GIVE_UP_SECONDS
@@ -41,6 +41,7 @@ class Ear:
     open: bool = False
     waits: list[float] = field(default_factory=list)
     missed: int = 0
+    cut: int = 0
 
 
 class Reader(asyncio.Protocol):
@@ -54,7 +55,12 @@ class Reader(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for a websocket and, at once, for results."""
         if isinstance(transport, asyncio.Transport):
-            transport.write(upgrade() + IDENTIFY)
+            self._write = transport.write
+            self._write(upgrade() + IDENTIFY)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        """Note it where it was not our doing."""
+        self._ear.cut += self._ear.open
 
     def data_received(self, data: bytes) -> None:
         """Time every result."""
@@ -66,6 +72,8 @@ class Reader(asyncio.Protocol):
         while self._ready.done() and (found := take_frame(self._data)):
             opcode, payload, end = found
             del self._data[:end]
+            if opcode == PING:
+                self._write(frame(payload, PONG))
             if self._ear.open and opcode == TEXT and STAMP in payload:
                 self._take(payload, now)
 
@@ -134,6 +142,8 @@ async def listen(
     core = (server.cpu_seconds() - used) / took
     for transport in transports:
         transport.close()
+    if ear.cut:
+        raise SystemExit(f"{ear.cut} readers were cut off")
     return Heard(clients, rate, core, percentiles(ear.waits), ear.missed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import socket
 import sys
@@ -17,7 +18,8 @@ from serving_samples import result
 from websockets.sync.client import connect
 
 from stream.events import Status
-from stream.serving import health, protocol, sockets
+from stream.serving import fanout, health, protocol, sockets
+from stream.serving import server as server_module
 from stream.serving.health import Health
 from stream.serving.server import Options, Server
 
@@ -157,3 +159,43 @@ def test_attacks_neither_get_in_nor_disturb(
     monkeypatch.setattr(sys, "argv", command)
     importlib.import_module("fuzz_server").main()
     assert "The server is up" in capsys.readouterr().out
+
+
+@pytest.fixture
+def unread(raw: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, socket.socket]]:
+    """A server in a hurry and a client that stopped reading, until the first result passed it by."""
+    monkeypatch.setattr(sockets, "PING_SECONDS", 0.0)
+    monkeypatch.setattr(sockets, "PONG_SECONDS", 0.1)
+    monkeypatch.setattr(server_module, "SWEEP_SECONDS", 0.02)
+    with free_server() as server, socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as one:
+        one.sendall(raw.upgrade() + raw.message(type="identify"))
+
+        def passed_by() -> bool:
+            server.publish(result(next(numbers)))
+            return bool(server.dropped.get("congested"))
+
+        numbers = itertools.count()
+        eventually(passed_by)
+        yield server, one
+
+
+def test_who_does_not_read_loses_messages_first_and_the_connection_later(
+    unread: tuple[Server, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before anything is unsent: kernels take megabytes that nobody reads."""
+    server, _ = unread
+    assert max(server.unsent_bytes()) == 0
+    assert server.open_connections == 1
+    monkeypatch.setattr(fanout, "GIVE_UP_SECONDS", 0.1)
+    eventually(lambda: server.open_connections == 0)
+    assert b'miar_errors_total{code="too_slow"} 1.0' in server._pages._render_metrics()
+
+
+def test_who_reads_again_is_told_what_it_missed(unread: tuple[Server, socket.socket], raw: ModuleType) -> None:
+    server, one = unread
+    server.publish(result(10_000))
+    one.sendall(raw.frame(b"", raw.PONG))
+    heard = b""
+    while b'"lagging"' not in heard or b'"seq":10000' not in heard:
+        heard += one.recv(65536)
+    assert b'"dropped":{"client":' in heard

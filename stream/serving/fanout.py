@@ -10,10 +10,11 @@ from asyncio import Future
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.asyncio.server import broadcast
 
 from stream.events import Published, Result, Status
 from stream.serving import protocol
+from stream.serving.sockets import BoundedConnection
 
 CONGESTED_BYTES = 64 * 1024
 """A client with more than this unsent is passed by; with the kernel's part it bounds a client's memory."""
@@ -42,7 +43,7 @@ class Encoded:
 class Listener:
     """An identified or still unknown client and what is kept for it."""
 
-    socket: ServerConnection
+    socket: BoundedConnection
     connection: protocol.Connection
     held: Encoded | None = None
     next_due: float = float("-inf")
@@ -55,8 +56,8 @@ class Listener:
         return self.connection.ready and event.name in self.connection.events
 
     def congested(self, now: float) -> bool:
-        """Whether too much is unsent; remembers since when."""
-        if self.socket.transport.get_write_buffer_size() <= CONGESTED_BYTES:
+        """Whether too much is unsent or unread; remembers since when."""
+        if not self.socket.deaf and self.socket.transport.get_write_buffer_size() <= CONGESTED_BYTES:
             self.congested_since = None
         elif self.congested_since is None:
             self.congested_since = now
@@ -83,7 +84,7 @@ class Fanout:
 
     def deliver(self, event: Encoded, now: float, to: Iterable[Listener] | None = None) -> None:
         """Give ``event`` to everybody who wants it, or only to those in ``to``."""
-        ready: dict[protocol.Format, list[ServerConnection]] = {}
+        ready: dict[protocol.Format, list[BoundedConnection]] = {}
         for listener in self.listeners if to is None else to:
             if listener.wants(event) and self._admit(listener, event, now):
                 ready.setdefault(listener.connection.format, []).append(listener.socket)
@@ -97,6 +98,11 @@ class Fanout:
             if held is not None and now >= listener.next_due and not listener.congested(now):
                 self._release(listener, now)
                 broadcast([listener.socket], held.get(listener.connection.format))
+
+    def ask(self) -> None:
+        """Find out who still reads."""
+        for listener in self.listeners:
+            listener.socket.ask()
 
     def tell_losses(self, media_time: float, now: float) -> None:
         """Say to those who can hear again how many messages passed them by."""

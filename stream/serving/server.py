@@ -52,8 +52,6 @@ SWEEP_SECONDS = 1.0
 STOP_SECONDS = 0.6
 SPARE_CONNECTIONS = 16
 MAX_MESSAGE_BYTES = 16 * 1024
-PING_TIMEOUT_SECONDS = 120.0
-"""Long enough that who stops reading loses messages first and the connection later."""
 
 log = logging.getLogger("miar.server")
 
@@ -221,7 +219,7 @@ class Server:
             server_header=None,
             open_timeout=self._options.identify_seconds,
             close_timeout=STOP_SECONDS / 2,
-            ping_timeout=PING_TIMEOUT_SECONDS,
+            ping_interval=None,  # the sweep asks who still reads, and draws gentler conclusions
             max_size=MAX_MESSAGE_BYTES,
             logger=quiet_logger(),
         )
@@ -257,7 +255,7 @@ class Server:
     async def _handle(self, connected: ServerConnection) -> None:
         name = connected.subprotocol
         fmt = protocol.SUBPROTOCOLS[name] if name else "json"
-        listener = Listener(connected, protocol.Connection(self._hello, fmt, self.token))
+        listener = Listener(cast("BoundedConnection", connected), protocol.Connection(self._hello, fmt, self.token))
         self._fanout.listeners.add(listener)
         impatient = asyncio.get_running_loop().call_later(
             self._options.identify_seconds, self._close_unidentified, listener
@@ -340,6 +338,7 @@ class Server:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
+            self._fanout.ask()
             self._fanout.tell_losses(self._media_time, time.monotonic())
             for listener in self._fanout.give_up(time.monotonic()):
                 self._metrics.count_error("too_slow")

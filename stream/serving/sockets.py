@@ -7,6 +7,7 @@ import contextlib
 import errno
 import http
 import logging
+import random
 import resource
 import socket
 import ssl
@@ -20,7 +21,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidMessage
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.protocol import Event
+from websockets.protocol import Event, State
 from websockets.typing import Subprotocol
 
 from stream.serving import protocol
@@ -33,6 +34,8 @@ MAX_REQUEST_BYTES = 32 * 1024
 MAX_FRAGMENTS = 64
 PIECE_BYTES = 4096
 LINGER_SECONDS = 1.0
+PING_SECONDS = 10.0
+PONG_SECONDS = 10.0
 RESERVED_FILES = 128
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 DATA_FRAMES = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
@@ -70,6 +73,24 @@ class BoundedConnection(ServerConnection):
         self._fragments = 0
         self._answered_junk = False
         self._ending: asyncio.TimerHandle | None = None
+        self._asked_at: float | None = None
+        self._next_ping = self.loop.time() + random.uniform(0.0, PING_SECONDS)  # noqa: S311 - not all at once
+
+    @property
+    def deaf(self) -> bool:
+        """Whether a ping waits for its answer: the other side has not read what was sent before it.
+
+        What is unsent does not tell: the kernels of both sides take megabytes that nobody reads.
+        """
+        return self._asked_at is not None and self.loop.time() - self._asked_at > PONG_SECONDS
+
+    def ask(self) -> None:
+        """Ping now and then, one at a time."""
+        now = self.loop.time()
+        if self._asked_at is None and now >= self._next_ping and self.protocol.state is State.OPEN:
+            self._asked_at, self._next_ping = now, now + PING_SECONDS
+            self.protocol.send_ping(b"")
+            self.send_data()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection, or cut it off where there are too many."""
@@ -116,6 +137,8 @@ class BoundedConnection(ServerConnection):
         """Pass a frame on unless there are too many."""
         super().process_event(event)
         if isinstance(event, Frame):
+            if event.opcode is Opcode.PONG:
+                self._asked_at = None
             if event.opcode in DATA_FRAMES:
                 self._fragments = 0 if event.fin else self._fragments + 1
             if self._fragments > MAX_FRAGMENTS or not self._frames.take(self.loop.time()):
