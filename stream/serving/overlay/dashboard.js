@@ -12,7 +12,7 @@ import { Timeline } from "./timeline.js";
 
 const LATE_SECONDS = 2;
 const SPEAK_SECONDS = 5;
-const REDRAW_SECONDS = 0.25; // of the timeline: in that time it moves by two pixels
+const REDRAW_SECONDS = 0.25; // of all but the answer; in that time the timeline moves by two pixels
 const SIGNS = { text: "“”", audio: "♪", vision: "☺" };
 
 const timeline = new Timeline(byId("timeline"));
@@ -40,10 +40,8 @@ client.addEventListener("result", ({ detail }) => {
   latency.push(detail);
   requestAnimationFrame(show);
 });
-client.addEventListener("landmarks", ({ detail }) => {
-  mesh.push(detail);
-  requestAnimationFrame(() => mesh.draw());
-});
+// drawn with the next result: every further picture of the page costs more than the lines
+client.addEventListener("landmarks", ({ detail }) => mesh.push(detail));
 client.addEventListener("status", ({ detail }) => {
   if (detail.state === "ok" && rows[detail.modality]) rows[detail.modality].source = detail.detail;
   const about = MODALITY_NAMES[detail.modality];
@@ -89,16 +87,24 @@ function show() {
   setText(byId("label"), label ?? "no score");
   byId("label").dataset.label = label ?? "";
   setText(byId("confidence"), confidence === null ? "" : percent(confidence));
-  setText(byId("explanation"), explain(newest));
   setText(byId("sentiment"), sentiment ? signed(sentiment.value) : "–");
   setText(byId("interval"), sentiment ? `80 % interval ${signed(sentiment.low)} to ${signed(sentiment.high)}` : "");
   setScale(byId("scale"), sentiment, ends);
+  mesh.draw();
+  if (seconds() - drawnAt > REDRAW_SECONDS) showRest();
+}
+
+// What nobody reads ten times a second.
+function showRest() {
+  drawnAt = seconds();
+  timeline.draw(drawnAt);
+  if (newest === null) return;
   showModalities(newest.modalities);
   showTranscript(newest.transcript);
+  setText(byId("explanation"), explain(newest));
   setText(byId("person"), newest.profile ? `profile ${newest.profile}` : "");
   showCapturing();
-  speak(label);
-  if (seconds() - drawnAt > REDRAW_SECONDS) drawTimeline();
+  speak(newest.label);
 }
 
 function explain({ modalities }) {
@@ -163,17 +169,12 @@ function showSlowThings() {
   document.body.classList.toggle("late", age !== null && age > LATE_SECONDS);
   setText(byId("age"), age === null ? "no result yet" : age > LATE_SECONDS ? `last result ${age.toFixed(0)} s ago` : "up to date");
   showFace();
-  if (!document.hidden) drawTimeline();
-}
-
-function drawTimeline() {
-  drawnAt = seconds();
-  timeline.draw(drawnAt);
+  if (!document.hidden) showRest();
 }
 
 function showFace() {
   const face = newest?.modalities.vision;
-  if (!mesh.current) mesh.draw();
+  mesh.draw();
   setText(byId("mesh-reading"), mesh.current ? "Lines between 478 points; no picture is sent." : face?.present ? "" : reasonText(face?.reason));
 }
 
