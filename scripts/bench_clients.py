@@ -5,6 +5,7 @@ Examples
     python scripts/bench_clients.py --seconds 30 --publish                   1 to 1000 clients
     python scripts/bench_clients.py --stalled 50 --seconds 600 --publish     memory while 50 clients do not read
     python scripts/bench_clients.py --stalled 50 --seconds 60 --pairs 5      and what it does to the others
+    python scripts/bench_clients.py --live talk.mp4 --seconds 60             what 100 clients add to recognition
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import asyncio
 import contextlib
 import socket
 import statistics
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench_report import percentiles, publish, section, table
+from live_probe import measure_live
 from raw_client import PING, PONG, TEXT, frame, message, take_frame, upgrade
 from serve_results import Served, allow_files, served
 
@@ -28,6 +32,7 @@ LOADS = ((1, 10.0), (10, 10.0), (100, 10.0), (1000, 10.0), (100, 30.0))
 CONNECTING_AT_ONCE = 20
 SETTLE_SECONDS = 2.0
 READERS = 20
+AUDIENCE = 100
 SAMPLE_SECONDS = 1.0
 SHOWN_SAMPLES = 12
 SEQ, STAMP = b'"seq":', b'"media_time":'
@@ -237,6 +242,50 @@ def bench_stalled(number: int, rate: float, seconds: float, pairs: int) -> str:
     return f"{table(['readers', *HEADER], rows)}\n\n{ratio}\n\n{told}"
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+async def attend(port: int, number: int, ear: Ear, over: threading.Event) -> None:
+    """Read with so many clients as soon as there is a server, until it is ``over``."""
+    while not over.is_set():
+        with contextlib.suppress(OSError):
+            await gather_readers(port, number, ear)
+            ear.open = True
+            await asyncio.to_thread(over.wait)
+        await asyncio.sleep(0.2)
+
+
+def live_stages(file: Path, seconds: float, rate: float, clients: int) -> dict[str, dict[str, float]]:
+    """Latency by stage of ``miar-live`` with a file while so many clients listen."""
+    port, over, ear = free_port(), threading.Event(), Ear()
+    audience = threading.Thread(target=lambda: asyncio.run(attend(port, clients, ear, over)))
+    audience.start()
+    try:
+        measured = measure_live(file, seconds, rate, None, ("--port", str(port)))
+    finally:
+        over.set()
+        audience.join()
+    if len(ear.waits) < clients * measured["results"] / 2:
+        raise SystemExit(f"{clients} clients got {len(ear.waits)} messages of {measured['results']} results")
+    return dict(measured["stages"])
+
+
+def bench_live(file: Path, rate: float, seconds: float, pairs: int) -> str:
+    """What an audience adds to every stage of recognition: medians of paired runs."""
+    runs = [[live_stages(file, seconds, rate, clients) for clients in (0, AUDIENCE)] for _ in range(pairs)]
+    rows = []
+    for stage in [name for name in runs[0][0] if all(name in one for pair in runs for one in pair)]:
+        for measure in ("p50", "p95"):
+            alone, beside = (statistics.median(pair[i][stage][measure] for pair in runs) for i in (0, 1))
+            added = statistics.median(pair[1][stage][measure] - pair[0][stage][measure] for pair in runs)
+            rows.append([stage, measure, alone, beside, added])
+    return table(["stage", "what", "no client, ms", f"{AUDIENCE} clients, ms", "added, ms"], rows)
+
+
 def load(text: str) -> tuple[int, float]:
     """``CLIENTSxRATE``."""
     clients, _, rate = text.partition("x")
@@ -249,8 +298,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="measured seconds a run")
     parser.add_argument("--loads", type=load, nargs="+", default=list(LOADS), metavar="CLIENTSxRATE")
     parser.add_argument("--stalled", type=int, default=0, help="clients that stop reading")
-    parser.add_argument("--rate", type=float, default=10.0, help="results a second beside stalled clients")
-    parser.add_argument("--pairs", type=int, default=1, help="paired runs without and with stalled clients")
+    parser.add_argument("--live", type=Path, help="measure miar-live with this file without and with clients")
+    parser.add_argument("--rate", type=float, default=10.0, help="results a second, with --stalled and --live")
+    parser.add_argument("--pairs", type=int, default=1, help="paired runs, with --stalled and --live")
     parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
     given = parser.parse_args()
     allow_files(2048)
@@ -259,6 +309,9 @@ def main() -> None:
         name = f"Clients that stop reading: {given.stalled}"
         command += f" --stalled {given.stalled} --rate {given.rate:g} --pairs {given.pairs}"
         body = bench_stalled(given.stalled, given.rate, given.seconds, given.pairs)
+    elif given.live:
+        name, body = "What clients add", bench_live(given.live, given.rate, given.seconds, given.pairs)
+        command += f" --live FILE --rate {given.rate:g} --pairs {given.pairs}"
     else:
         name, body = "Many clients", bench_loads(given.loads, given.seconds)
         body = f"Milliseconds from send to receive on loopback, with the clients on the same cores.\n\n{body}"
