@@ -24,9 +24,11 @@ from dataclasses import dataclass, field
 
 import fuzz_attacks as attacks
 import msgspec
-from bench_report import machine, table
+from bench_report import publish, section, table
 from raw_client import BINARY, CLOSE, TEXT, Raw, close_code, frame, request, upgrade
 from serve_results import Served, served
+
+from stream.serving.server import SPARE_CONNECTIONS
 
 TOKEN = "open sesame 1001"  # noqa: S105 - of this script alone
 EVENTS = ("hello", "result", "status", "transcript")
@@ -169,9 +171,9 @@ async def drip(port: int, rng: random.Random, tally: Tally, where: str) -> None:
         tally.take(attacks.Case("slow handshake", line, right), f"HTTP {status}" if status else "hung up", where)
 
 
-async def crowd(port: int, rng: random.Random, tally: Tally, where: str) -> None:
-    """As many connections as the server takes and more, all at once."""
-    opened = await asyncio.gather(*(Raw.open(port) for _ in range(rng.randrange(20, CLIENTS // 2))))
+async def crowd(port: int, number: int, tally: Tally, where: str) -> None:
+    """So many connections at once; those that are too many for the server are told so or cut off."""
+    opened = await asyncio.gather(*(Raw.open(port) for _ in range(number)))
     case = attacks.Case("connection in a crowd", b"", frozenset({"HTTP 200", "HTTP 503", "hung up"}))
     for raw in opened:
         await raw.send(request("/healthz"))
@@ -190,7 +192,9 @@ def chosen(port: int, rng: random.Random, tally: Tally, where: str, left: int) -
         return knock(port, rng, tally, where)
     if kind < 0.985:
         return intrude(port, rng, tally, where)
-    return crowd(port, rng, tally, where) if kind < 0.99 else drip(port, rng, tally, where)
+    if kind < 0.99:
+        return crowd(port, rng.randrange(20, CLIENTS // 2), tally, where)
+    return drip(port, rng, tally, where)
 
 
 async def attack(port: int, seed: int, index: int, left: int, tally: Tally) -> None:
@@ -215,7 +219,60 @@ async def campaign(server: Served, seed: int, count: int, tally: Tally) -> float
                 settled.append(server.rss_mb())
 
     await asyncio.gather(*(go_on() for _ in range(AT_ONCE)))
+    await crowd(server.port, CLIENTS + 2 * SPARE_CONNECTIONS, tally, "too many connections")
+    if not {"HTTP 503", "hung up"} & tally.answered.keys():
+        tally.wrong.append("more connections than are allowed were all served")
     return server.rss_mb() - (settled or [server.rss_mb()])[0]
+
+
+@dataclass
+class Outcome:
+    """All that a campaign found."""
+
+    tally: Tally
+    good: GoodClient
+    alive: bool
+    memory: float
+    grown: float
+    late: int
+    seconds: float
+
+    def well(self, late: float, growth: float) -> bool:
+        """Whether nothing is wrong."""
+        served_well = self.alive and not self.good.problem and self.good.missed <= self.late
+        return (
+            served_well
+            and not self.tally.wrong
+            and self.late <= late * len(self.good.seqs)
+            and self.grown <= growth
+        )
+
+    def body(self) -> str:
+        """For people."""
+        tally, good = self.tally, self.good
+        lines = [
+            f"{tally.sent.total()} attacks in {self.seconds:.0f} s, {len(tally.wrong)} with another answer than "
+            f"those that are right. The server {'is up' if self.alive else 'DIED'} with {self.memory:.0f} MB, "
+            f"{self.grown:+.1f} MB since the first tenth. The good client beside got {len(good.seqs)} results and "
+            f"missed {good.missed}, {self.late} of them because the server was late for them. {good.problem}",
+            table(["sent", "times"], tally.sent.most_common()),
+            table(["answered with", "times"], tally.answered.most_common()),
+            *(f"WRONG: {line}" for line in tally.wrong[:20]),
+        ]
+        return "\n\n".join(lines)
+
+
+def carry_out(seed: int, count: int, rate: float) -> Outcome:
+    """The whole campaign against a server of its own."""
+    tally, began = Tally(), time.monotonic()
+    with served(rate, token=TOKEN, clients=CLIENTS, identify=IDENTIFY_SECONDS) as server:
+        good = GoodClient(server.port)
+        good.start()
+        grown = asyncio.run(campaign(server, seed, count, tally))
+        good.finish()
+        alive, memory = server.alive, server.rss_mb()
+        late = server.counters("miar_dropped_messages", TOKEN).get("superseded", 0) if alive else 0
+    return Outcome(tally, good, alive, memory, grown, late, time.monotonic() - began)
 
 
 def main() -> None:
@@ -226,33 +283,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=10.0, help="results a second for the good client")
     parser.add_argument("--late", type=float, default=0.05, help="share of results that the server may be late for")
     parser.add_argument("--growth", type=float, default=20.0, help="MB that the server may grow by")
+    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
     given = parser.parse_args()
-    tally, began = Tally(), time.monotonic()
-    with served(given.rate, token=TOKEN, clients=CLIENTS, identify=IDENTIFY_SECONDS) as server:
-        good = GoodClient(server.port)
-        good.start()
-        grown = asyncio.run(campaign(server, given.seed, given.count, tally))
-        good.finish()
-        alive = server.alive
-        memory = server.rss_mb()
-        late = server.counters("miar_dropped_messages", TOKEN).get("superseded", 0)
-    print(f"{machine()}\n\n{sum(tally.sent.values())} attacks in {time.monotonic() - began:.0f} s.\n")
-    print(table(["sent", "times"], tally.sent.most_common()), end="\n\n")
-    print(table(["answered with", "times"], tally.answered.most_common()), end="\n\n")
-    print(f"The server {'is up' if alive else 'DIED'} with {memory:.0f} MB, {grown:+.1f} MB since the first tenth.")
-    print(f"The good client got {len(good.seqs)} results and missed {good.missed}; {good.problem}")
-    print(f"{late} were passed over for a newer one because the server was late.")
-    for line in tally.wrong[:20]:
-        print(f"WRONG: {line}")
-    if (
-        tally.wrong
-        or not alive
-        or good.missed > late
-        or late > given.late * len(good.seqs)
-        or good.problem
-        or grown > given.growth
-    ):
+    outcome = carry_out(given.seed, given.count, given.rate)
+    text = section("Attacks", f"python scripts/fuzz_server.py --count {given.count}", outcome.body())
+    print(text)
+    if not outcome.well(given.late, given.growth):
         raise SystemExit(1)
+    if given.publish:
+        publish("Attacks", text)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 def raw(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     yield importlib.import_module("raw_client")
-    for name in ("raw_client", "fuzz_attacks", "fuzz_server", "serve_results", "bench_report"):
+    scripts = {path.stem for path in SCRIPTS.glob("*.py")}
+    for name in scripts & sys.modules.keys():
         sys.modules.pop(name, None)
 
 
@@ -132,6 +133,8 @@ def test_health_says_when_a_session_has_died() -> None:
     assert one.report(0.0, 0)["status"] == "starting"
     one.take(Status(media_time=0.0, modality=None, state="running", detail="", dropped={}), 1.0)
     one.take(Status(media_time=0.0, modality="vision", state="device_lost", detail="", dropped={}), 1.0)
+    one.take(Status(media_time=0.0, modality="audio", state="adapting", detail="", dropped={}), 1.0)
+    one.take(Status(media_time=0.0, modality=None, state="engine", detail="", dropped={}), 1.0)
     one.take(result(1), 2.0)
     found = one.report(2.5, 3)
     assert found == {"status": "ok", "clients": 3, "seconds_since_result": 0.5, "lost": {"vision": "device_lost"}}
@@ -150,11 +153,11 @@ def test_a_dead_session_answers_503(server: Server, raw: ModuleType, monkeypatch
     assert b"miar_result_age_seconds " in say(server, raw.request("/metrics"))
 
 
+@pytest.mark.usefixtures("raw")
 def test_attacks_neither_get_in_nor_disturb(
-    raw: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A few seconds of ``scripts/fuzz_server.py``; it ends in ``SystemExit`` when anything is wrong."""
-    assert raw
     command = ["fuzz_server.py", "--count", "1500", "--rate", "5", "--late", "1", "--seed", "1"]
     monkeypatch.setattr(sys, "argv", command)
     importlib.import_module("fuzz_server").main()
@@ -199,3 +202,15 @@ def test_who_reads_again_is_told_what_it_missed(unread: tuple[Server, socket.soc
     while b'"lagging"' not in heard or b'"seq":10000' not in heard:
         heard += one.recv(65536)
     assert b'"dropped":{"client":' in heard
+
+
+@pytest.mark.usefixtures("raw")
+def test_many_clients_and_ones_that_do_not_read_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = importlib.import_module("bench_clients")
+    monkeypatch.setattr(bench, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(bench, "READERS", 2)
+    *_, row = bench.bench_loads([(3, 20.0)], 0.5).splitlines()
+    assert row.startswith("| 3 | 20 | ")
+    told = bench.bench_stalled(1, 20.0, 1.5, 1)
+    assert "median" in told
+    assert "no message was lost; 0 cut off" in told

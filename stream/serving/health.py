@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from stream.events import Published, Result, Status
 
+STATES = frozenset(("running", "paused", "behind"))
+LOSSES = frozenset(("device_lost", "stale", "failed"))
 STALLED_SECONDS = 10.0
 """A session that has said nothing for so long hangs or is gone."""
 
@@ -12,7 +14,7 @@ class Health:
     """Takes every event with the time it was published at (seconds on any steady clock)."""
 
     def __init__(self) -> None:
-        self._state = "starting"
+        self._state = "running"
         self._lost: dict[str, str] = {}
         self._heard_at: float | None = None
         self._result_at: float | None = None
@@ -22,12 +24,14 @@ class Health:
         self._heard_at = now
         if isinstance(event, Result):
             self._result_at = now
-        if isinstance(event, Status) and event.modality is None:
+        if not isinstance(event, Status):
+            return
+        if event.state in STATES:
             self._state = event.state
-        elif isinstance(event, Status) and event.modality is not None:
+        elif event.modality is not None and event.state in LOSSES:
+            self._lost[event.modality] = event.state
+        elif event.modality is not None and event.state == "ok":
             self._lost.pop(event.modality, None)
-            if event.state != "ok":
-                self._lost[event.modality] = event.state
 
     def result_age(self, now: float) -> float | None:
         """Seconds since the newest result; ``None`` before the first."""
@@ -48,4 +52,4 @@ class Health:
             return "starting"
         if now - self._heard_at > STALLED_SECONDS:
             return "stalled"
-        return "ok" if self._state in {"starting", "running"} else self._state
+        return "ok" if self._state == "running" else self._state
