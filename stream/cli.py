@@ -190,18 +190,47 @@ def doctor(
     raise typer.Exit(0 if fine else FAILED)
 
 
-@app.command(epilog="Example:  miar train --data corpora --out my-checkpoint")
+@app.command(
+    epilog="Example:  miar train --data corpora --out my-checkpoint  |  "
+    "miar train mosi-features aligned_50.pkl --out mosi-run --seeds 10 --json"
+)
 def train(
-    data: Annotated[Path, typer.Option(help="Folder with ravdess/, fer2013_*.npz, meld/, mosi/, mosei/.")],
+    corpus: Annotated[str | None, typer.Argument(help="mosi-features; nothing for a live checkpoint.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="File of features (docs/cmu-mosi.md).")] = None,
+    *,
     out: Annotated[Path, typer.Option(help="Checkpoint folder; an interrupted training goes on from it.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with ravdess/, fer2013_*.npz, meld/, mosi/, mosei/.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.", min=0, max=2**32 - 1)] = 0,
+    seeds: Annotated[int, typer.Option(help="How many, from --seed on (mosi-features).", min=1, max=1000)] = 10,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.", min=1)] = None,
     config: Annotated[Path | None, typer.Option(help="A recipe (TOML); the shipped one otherwise.")] = None,
     text_encoder: TextEncoder = None,
     languages: Annotated[str | None, typer.Option(help="Of the corpora's words, as en,de; otherwise en.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Scores as one JSON object (mosi-features).")] = False,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
-    """Train a checkpoint on corpora of words, voices and faces."""
+    """Train a checkpoint on corpora of words, voices and faces, or several on a file of features."""
+    from stream.listing import show_scores
+
+    if corpus is not None:
+        from miar_rt.training.feature_runs import as_told, train_features
+
+        file = as_told(corpus, path, {"--data": data, "--config": config, "--languages": languages})
+        found = train_features(
+            file,
+            out,
+            seeds=seeds,
+            first_seed=seed,
+            epochs=epochs,
+            text_encoder=text_encoder,
+            progress=sys.stderr.isatty(),
+        )
+        typer.echo(show_scores(found, json))
+        return
+    if data is None:
+        raise typer.BadParameter("give --data FOLDER, or mosi-features FILE")
     from miar_rt.training.fit import train as fit
 
     fit(
@@ -218,7 +247,7 @@ def train(
 
 @app.command(epilog="Example:  miar evaluate ravdess corpora/ravdess --json")
 def evaluate(
-    corpus: Annotated[str, typer.Argument(help="ravdess, fer2013, meld, mosi or mosei.")],
+    corpus: Annotated[str, typer.Argument(help="ravdess, fer2013, meld, mosi, mosei or mosi-features.")],
     path: Annotated[Path, typer.Argument(help="The corpus' folder or file.")],
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Checkpoint folder.")] = None,
     text_encoder: TextEncoder = None,

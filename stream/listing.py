@@ -35,10 +35,15 @@ def list_devices(as_json: bool) -> str:
 
 
 def show_scores(scores: Mapping[str, Any], as_json: bool) -> str:
-    """Scores of ``miar evaluate``."""
+    """Scores of ``miar evaluate``; over several seeds each with its deviation."""
     if as_json:
         return json.dumps(scores)
-    return "\n".join(f"{name:16} {_shown(value)}" for name, value in scores.items())
+    deviation = scores.get("deviation", {})
+    lines = {name: _shown(value) for name, value in scores.items() if name != "deviation"}
+    return "\n".join(
+        f"{name:16} {value}{f' +- {_shown(deviation[name])}' if name in deviation else ''}"
+        for name, value in lines.items()
+    )
 
 
 def _shown(value: object) -> str:

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from miar_rt.signals import EMOTIONS
 
+FEATURES = "mosi-features"
+"""Name of a file of features (``mosi_features``) where a corpus is asked for."""
+
 RAVDESS_CODES: Mapping[int, str] = {
     1: "neutral", 2: "neutral", 3: "happiness", 4: "sadness", 5: "anger", 6: "fear", 7: "disgust", 8: "surprise",
 }  # fmt: skip

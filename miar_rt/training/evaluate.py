@@ -15,7 +15,7 @@ from miar_rt.features.appearance import Appearance
 from miar_rt.features.text_onnx import open_encoder
 from miar_rt.training.action_units import face_baselines, read_action_units, unit_rows
 from miar_rt.training.cache import FeatureCache
-from miar_rt.training.corpora import read_ravdess
+from miar_rt.training.corpora import FEATURES, read_ravdess
 from miar_rt.training.exams import CORPORA, Exam, Score, ask, face_exam, grade, make_exam, voice_exam, with_faces
 from miar_rt.training.extract import extract_clips
 from miar_rt.training.persons import PLAIN_NEUTRAL, neutral_clips, voice_baselines
@@ -36,7 +36,7 @@ def evaluate(
     Parameters
     ----------
     corpus
-        One of ``CORPORA``.
+        One of ``CORPORA``, or ``mosi-features`` for what ``feature_runs.evaluate_features`` gives.
     path
         Its folder or file.
     checkpoint
@@ -65,6 +65,8 @@ def evaluate(
     TextEncoderUnavailable
         When the text encoder cannot be had.
     """
+    if corpus == FEATURES:
+        return _features(path, checkpoint, modalities, faces, baseline, text_encoder)
     _check_request(corpus, modalities, faces, baseline)
     model = load_checkpoint(checkpoint)
     reads = text_encoder is not None or CORPORA[corpus] == "text"
@@ -74,18 +76,37 @@ def evaluate(
     else:
         looks = Appearance.wanted_by(model.extractors)
         exam = make_exam(corpus, path, FeatureCache(), encoder=encoder, appearance=looks)
-    engine, _ = choose_engine(AUTO, model)
-    try:
-        scores = grade(exam, ask(exam, _told(engine, model), model.statistics, model.spec), model.temperatures)
-    finally:
-        engine.close()
+    scores = _graded(exam, model)
     head = {"corpus": corpus, "n": scores.pop("n"), "n_scored": scores.pop("n_scored")}
     return head | {"modalities": exam.modalities, "checkpoint": model.name} | scores
 
 
+def _graded(exam: Exam, model: Checkpoint) -> dict[str, Any]:
+    engine, _ = choose_engine(AUTO, model)
+    try:
+        return grade(exam, ask(exam, _told(engine, model), model.statistics, model.spec), model.temperatures)
+    finally:
+        engine.close()
+
+
+def _features(
+    path: Path,
+    checkpoint: Path | None,
+    modalities: Sequence[str] | None,
+    faces: Path | None,
+    baseline: str | None,
+    text_encoder: Path | None,
+) -> dict[str, Any]:
+    from miar_rt.training.feature_runs import evaluate_features
+
+    if faces is not None or baseline is not None:
+        raise ValueError(f"--faces and --baseline are for ravdess, not for {FEATURES}")
+    return evaluate_features(path, checkpoint, modalities, text_encoder)
+
+
 def _check_request(corpus: str, modalities: Sequence[str] | None, faces: Path | None, baseline: str | None) -> None:
     if corpus not in CORPORA:
-        raise ValueError(f"unknown corpus {corpus!r}: choose one of {', '.join(CORPORA)}")
+        raise ValueError(f"unknown corpus {corpus!r}: choose one of {', '.join([*CORPORA, FEATURES])}")
     if faces is not None and corpus != "ravdess":
         raise ValueError(f"--faces is for ravdess, {corpus} has none beside it")
     possible = _can_be_given(corpus, faces)

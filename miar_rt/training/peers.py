@@ -10,81 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from itertools import combinations
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from miar_rt.input_spec import SPEC, Shapes
-from miar_rt.network import MASKED, Adapter, Attention, MiarConfig
+from miar_rt.network import Adapter, MiarConfig
 from miar_rt.signals import MODALITIES
+from miar_rt.training.mult import MulT
+from miar_rt.training.peer import Inputs, Peer, PeerOutputs
 
 RANK = 8
 TENSOR_WIDTHS = (32, 16, 16)
-MULT_WIDTH, MULT_HEADS, MULT_LAYERS = 40, 10, 4
 MOMENTS = 5
 SIMILARITY, DIFFERENCE, RECONSTRUCTION = 1.0, 0.3, 1.0
-
-
-class PeerOutputs(NamedTuple):
-    """What a peer gives for B windows under P availability patterns.
-
-    Attributes
-    ----------
-    logits
-        ``[B, P, classes]``.
-    sentiment
-        ``[B, P]`` on -3..3.
-    extra
-        What the core adds to the training loss, already weighted; a scalar.
-    """
-
-    logits: Tensor
-    sentiment: Tensor
-    extra: Tensor
-
-
-class Inputs(NamedTuple):
-    """The windows, their masks and their conditions by modality."""
-
-    windows: tuple[Tensor, Tensor, Tensor]
-    masks: tuple[Tensor, Tensor, Tensor]
-    groups: Tensor
-    baseline: Tensor
-
-
-class Peer(nn.Module):
-    """A core that makes one vector ``[B, P, width]`` of the inputs, and the two heads on it."""
-
-    def __init__(self, width: int, shapes: Shapes) -> None:
-        super().__init__()
-        self.emotion = nn.Linear(width, len(shapes.classes))
-        self.sentiment = nn.Linear(width, 1)
-
-    def forward(  # noqa: PLR0913, PLR0917 - the inputs are MIAR's, by name
-        self,
-        text: Tensor,
-        text_mask: Tensor,
-        audio: Tensor,
-        audio_mask: Tensor,
-        vision: Tensor,
-        vision_mask: Tensor,
-        groups: Tensor,
-        baseline: Tensor,
-        presence: Tensor,
-    ) -> PeerOutputs:
-        """Score windows under ``presence [B, P, 3]``; every shape is that of ``Miar.forward``."""
-        inputs = Inputs((text, audio, vision), (text_mask, audio_mask, vision_mask), groups, baseline)
-        return self.answer(inputs, presence)
-
-    def answer(self, inputs: Inputs, presence: Tensor) -> PeerOutputs:
-        """The heads on the joint vector."""
-        joint, extra = self.fuse(inputs, presence)
-        return PeerOutputs(self.emotion(joint), self.sentiment(joint).squeeze(-1), extra)
-
-    def fuse(self, inputs: Inputs, presence: Tensor) -> tuple[Tensor, Tensor]:
-        """The joint vector ``[B, P, width]`` and the core's own loss."""
-        raise NotImplementedError
 
 
 class Encoders(nn.Module):
@@ -324,87 +263,6 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
         return a.new_zeros(())
     unit = [nn.functional.normalize(x - x.mean(0), dim=1) for x in (a, b)]
     return (unit[0].T @ unit[1]).pow(2).mean()
-
-
-class _Crossmodal(nn.Module):
-    """MulT's crossmodal transformer (eq. 5-7): the target reads the source's lowest features, layer by layer.
-
-    Without a source the sequence reads itself.
-    """
-
-    def __init__(self, width: int, layers: int, dropout: float) -> None:
-        super().__init__()
-        self.attentions = nn.ModuleList(Attention(width, MULT_HEADS) for _ in range(layers))
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * layers))
-        self.feedforwards = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
-            for _ in range(layers)
-        )
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.LayerNorm(width)
-
-    def forward(self, target: Tensor, bias: Tensor, source: Tensor | None = None) -> Tensor:
-        """``target [B, T, d]`` after reading ``source [B, S, d]`` under ``bias [B, 1, S]``."""
-        for i, (attention, feedforward) in enumerate(zip(self.attentions, self.feedforwards, strict=True)):
-            norm = self.norms[2 * i]
-            read = attention(norm(target), norm(target if source is None else source), bias)
-            target = target + self.dropout(read)
-            target = target + self.dropout(feedforward(self.norms[2 * i + 1](target)))
-        out: Tensor = self.out(target)
-        return out
-
-
-def _positions(steps: int, width: int) -> Tensor:
-    """Sinusoidal positions ``[steps, width]`` (Vaswani et al., NeurIPS 2017)."""
-    angles = torch.arange(steps).unsqueeze(1) * torch.exp(torch.arange(0, width, 2) * (-math.log(1e4) / width))
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
-
-
-class MulT(Peer):
-    """MulT (Tsai et al., ACL 2019): six crossmodal transformers, three over what they give, the last steps.
-
-    Width 40, ten heads and four blocks as published for CMU-MOSI, whatever the other networks' width.
-    """
-
-    def __init__(self, config: MiarConfig, shapes: Shapes) -> None:
-        joint = 6 * MULT_WIDTH
-        super().__init__(joint, shapes)
-        self.project = nn.ModuleList(
-            nn.Conv1d(
-                shapes.widths[name], MULT_WIDTH, 3 if shapes.steps[name] > 1 else 1, padding="same", bias=False
-            )
-            for name in MODALITIES
-        )
-        self.crossmodal = nn.ModuleList(_Crossmodal(MULT_WIDTH, MULT_LAYERS, config.dropout) for _ in range(6))
-        self.memory = nn.ModuleList(_Crossmodal(2 * MULT_WIDTH, 3, config.dropout) for _ in range(3))
-        self.residual = nn.Sequential(
-            nn.Linear(joint, joint), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(joint, joint)
-        )
-
-    def fuse(self, inputs: Inputs, presence: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``Peer.fuse``; every pattern is a pass of its own, because the sequences read each other."""
-        batch, patterns, _ = presence.shape
-        here = presence.flatten(0, 1)
-        sequences, biases = [], []
-        for i, project in enumerate(self.project):
-            mask = inputs.masks[i].repeat_interleave(patterns, 0) * here[:, i : i + 1]
-            low = project(inputs.windows[i].transpose(1, 2)).transpose(1, 2).repeat_interleave(patterns, 0)
-            low = low * math.sqrt(MULT_WIDTH) + _positions(low.shape[1], MULT_WIDTH).to(low)
-            sequences.append(low * mask.unsqueeze(-1))
-            biases.append(((1.0 - mask) * MASKED).unsqueeze(1))
-        last = torch.cat([self._target(i, sequences, biases) for i in range(3)], dim=-1)
-        joint = last + self.residual(last)
-        return joint.reshape(batch, patterns, -1), joint.new_zeros(())
-
-    def _target(self, target: int, sequences: list[Tensor], biases: list[Tensor]) -> Tensor:
-        """The last step ``[B, 2d]`` of what one modality makes of the two others."""
-        sources = [i for i in range(3) if i != target]
-        read = [
-            self.crossmodal[2 * target + k](sequences[target], biases[i], sequences[i])
-            for k, i in enumerate(sources)
-        ]
-        remembered: Tensor = self.memory[target](torch.cat(read, dim=-1), biases[target])
-        return remembered[:, -1]
 
 
 PEERS: Mapping[str, Callable[[MiarConfig, Shapes], Peer]] = {
