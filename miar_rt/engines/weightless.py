@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from miar_rt.engines.sessions import ON_CPU, Graph, Providers, frugal_options
 from miar_rt.signals import Array
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class ExportUnavailable(RuntimeError):  # noqa: N818 - what is the matter, in on
     """The packages that write ONNX graphs are not installed."""
 
 
-def open_session(graph: WeightlessGraph, weights: Mapping[str, Array]) -> onnxruntime.InferenceSession:
-    """Start a weightless graph with its weights, on one thread that sleeps when it has nothing to do.
+def open_session(graph: WeightlessGraph, weights: Mapping[str, Array], providers: Providers | None = None) -> Graph:
+    """Start a weightless graph with its weights.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ def open_session(graph: WeightlessGraph, weights: Mapping[str, Array]) -> onnxru
         What ``export_graph`` gave.
     weights
         The exported module's state; entries that the graph does not ask for may be there.
+    providers
+        As ``Graph`` takes them.
 
     Raises
     ------
@@ -58,29 +61,19 @@ def open_session(graph: WeightlessGraph, weights: Mapping[str, Array]) -> onnxru
     """
     import onnxruntime as ort
 
-    options = frugal_options()
-    try:
-        arrays = [np.ascontiguousarray(weights[name]) for name in graph.weights]
+    def open_on(providers: Providers) -> onnxruntime.InferenceSession:
+        options = frugal_options()
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays]
         options.add_external_initializers(list(graph.weights), values)
-        return ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(graph.model, options, providers=providers)
+
+    try:
+        arrays = [np.ascontiguousarray(weights[name]) for name in graph.weights]
+        return Graph(open_on, providers)
     except KeyError as error:
         raise ValueError(f"the graph asks for weights that are not there: {error}") from error
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
         raise ValueError(f"the graph and the weights do not fit: {str(error).splitlines()[0][:200]}") from error
-
-
-def frugal_options() -> onnxruntime.SessionOptions:
-    """Options of a session on one thread that sleeps when it has nothing to do, and says nothing."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # an arena keeps what the longest input ever needed; these graphs are too small to gain from one
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3
-    return options
 
 
 def require_export_tools() -> None:
@@ -205,7 +198,7 @@ def _check(
 ) -> None:
     import torch
 
-    session = open_session(graph, {name: value.numpy() for name, value in module.state_dict().items()})
+    session = open_session(graph, {name: value.numpy() for name, value in module.state_dict().items()}, ON_CPU)
     answers = session.run(list(outputs), {name: value.numpy() for name, value in example.items()})
     with torch.inference_mode():
         expected = module(*example.values())

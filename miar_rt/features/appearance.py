@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from miar_rt.engines.weightless import frugal_options
+from miar_rt.engines.sessions import Graph, frugal_options
 from miar_rt.features.face_crop import face_crop
 from miar_rt.features.face_tracker import Image
 from miar_rt.input_spec import APPEARANCE_SLOTS
@@ -41,8 +41,8 @@ class Appearance:
         graph = graph or GRAPH
         self.name = f"appearance {hashlib.sha256(graph.read_bytes()).hexdigest()[:12]}"
 
-        self._session = onnxruntime.InferenceSession(
-            str(graph), frugal_options(), providers=["CPUExecutionProvider"]
+        self._graph = Graph(
+            lambda providers: onnxruntime.InferenceSession(str(graph), frugal_options(), providers=providers)
         )
 
     @classmethod
@@ -72,5 +72,5 @@ class Appearance:
     def embed_crops(self, crops: Array) -> Array:
         """Embeddings float32 ``[n, 64]`` of crops ``[n, 48, 48]``."""
         parts = [crops[i : i + BATCH] for i in range(0, len(crops), BATCH)]
-        found = [self._session.run(["embedding"], {"crops": part})[0] for part in parts]
+        found = [self._graph.run(["embedding"], {"crops": part})[0] for part in parts]
         return np.concatenate([np.zeros((0, APPEARANCE_SLOTS), np.float32), *found])

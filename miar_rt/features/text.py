@@ -108,7 +108,7 @@ class TextEncoder(Encoder):
         self._tokenizer, weights_file = published(folder)
         weights = merged(mapped(weights_file), adapters or {})
         names = tuple(name for name in weights if not name.startswith(_OUTSIDE_GRAPH))
-        self._session = open_session(WeightlessGraph(_GRAPH.read_bytes(), names), weights)
+        self._graph = open_session(WeightlessGraph(_GRAPH.read_bytes(), names), weights)
         # a second mapping: the first one's pages, all read by now, go when it goes
         self._table = mapped(weights_file)[WORD_TABLE]
 
@@ -116,7 +116,7 @@ class TextEncoder(Encoder):
         ids, word_index = pieces(self._tokenizer, words)
         if not word_index:
             return np.zeros((0, TOKEN_WIDTH), np.float32), []
-        embeddings = self._session.run(["embeddings"], {"words": self._table[ids]})[0]
+        embeddings = self._graph.run(["embeddings"], {"words": self._table[ids]})[0]
         return embeddings[1:-1], word_index
 
 

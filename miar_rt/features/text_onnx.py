@@ -10,12 +10,11 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from miar_rt.engines.weightless import frugal_options
+from miar_rt.engines.sessions import Graph, frugal_options
 from miar_rt.features.text import (
     EXTRACTOR,
     MAX_TOKENS,
@@ -29,9 +28,6 @@ from miar_rt.features.text import (
 )
 from miar_rt.input_spec import TOKEN_WIDTH
 from miar_rt.signals import Array
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 Integers = NDArray[np.int64]
 
@@ -105,9 +101,9 @@ class OnnxTextEncoder(Encoder):
         graph = _find_graph(folder)
         super().__init__(_name(folder, graph))
         self._tokenizer = open_tokenizer(folder / TOKENIZER)
-        self._session = _open_graph(graph)
-        self._inputs = [given.name for given in self._session.get_inputs()]
-        outputs = [answer.name for answer in self._session.get_outputs()]
+        self._graph = _open_graph(graph)
+        self._inputs = [given.name for given in self._graph.session.get_inputs()]
+        outputs = [answer.name for answer in self._graph.session.get_outputs()]
         self._output = next((name for name in _OUTPUTS if name in outputs), outputs[0])
         self._try_out(graph)
 
@@ -126,7 +122,7 @@ class OnnxTextEncoder(Encoder):
     def _run(self, ids: Integers, types: Integers) -> Array:
         rows = (ids, np.ones_like(ids), types)
         given = {name: row[None].astype(np.int64) for name, row in zip(_INPUTS, rows, strict=True)}
-        answer = self._session.run([self._output], {name: given[name] for name in self._inputs})[0]
+        answer = self._graph.run([self._output], {name: given[name] for name in self._inputs})[0]
         return np.asarray(answer[0], np.float32)
 
     def _try_out(self, graph: Path) -> None:
@@ -164,12 +160,12 @@ def _name(folder: Path, graph: Path) -> str:
     return f"{folder.absolute().name} {digest[:12]}"
 
 
-def _open_graph(path: Path) -> onnxruntime.InferenceSession:
+def _open_graph(path: Path) -> Graph:
     import onnxruntime
 
     try:
         # by its path: weights beyond 2 GB lie in files beside it
-        return onnxruntime.InferenceSession(str(path), frugal_options(), providers=["CPUExecutionProvider"])
+        return Graph(lambda where: onnxruntime.InferenceSession(str(path), frugal_options(), providers=where))
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
         raise TextEncoderUnavailable(f"cannot read the text encoder's graph {path}: {_line(error)}") from error
 
