@@ -73,7 +73,12 @@ class Adapter:
         if t - self._last.get(name, t) > FORGET_SECONDS:
             self._running[name] = RunningNeutral(people()[name])
         self._last[name] = t
-        values = np.full(rows.shape[1], np.nan)
-        known = np.isfinite(rows).any(axis=0)
-        values[known] = np.nanmedian(rows[:, known], axis=0)
-        self._running[name].add(values, probabilities, len(rows) / rate)
+        self._running[name].add(usual(rows), probabilities, len(rows) / rate)
+
+
+def usual(rows: Array) -> Floats:
+    """Median of each channel of ``rows [n, channels]``; NaN where nothing was measured."""
+    values = np.full(rows.shape[1], np.nan)
+    known = np.isfinite(rows).any(axis=0)
+    values[known] = np.nanmedian(rows[:, known], axis=0)
+    return values
