@@ -26,8 +26,11 @@ HALF_SECONDS = 30.0
 MEMORY_SECONDS = 120.0
 """What is longer ago fades; the average never counts more than ``MEMORY / (MEMORY + HALF)``."""
 
-FARTHEST = 1.5
+FARTHEST = 2.0
 """A person is taken to be so many standard deviations of people's neutrals from the middle at most."""
+
+CALM_ODDS = 2.0
+"""How much more often than in corpora of emotions people are calm: odds of calm that a recogniser gives too little."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +44,14 @@ class People:
         around it. NaN where a channel is no trait of a person: it is left as it is.
     moods
         float64 ``[classes, channels]``: how far from neutral each class moves an average person.
+    calm
+        Number of the class that is calm.
     """
 
     location: Floats
     between: Floats
     moods: Floats
+    calm: int = 0
 
 
 class RunningNeutral:
@@ -68,7 +74,8 @@ class RunningNeutral:
         seconds
             How much of it was measured.
         """
-        away = values - probabilities @ self._people.moods - self._people.location
+        odds = probabilities * np.where(np.arange(len(probabilities)) == self._people.calm, CALM_ODDS, 1.0)
+        away = values - odds @ self._people.moods / odds.sum() - self._people.location
         known = np.isfinite(away)
         self._seconds[known] = np.minimum(self._seconds[known] + seconds, MEMORY_SECONDS)
         self._away[known] += seconds / self._seconds[known] * (away[known] - self._away[known])
