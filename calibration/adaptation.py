@@ -30,7 +30,7 @@ FARTHEST = 2.0
 """A person is taken to be so many standard deviations of people's neutrals from the middle at most."""
 
 CALM_ODDS = 2.0
-"""How much more often than in corpora of emotions people are calm: odds of calm that a recogniser gives too little."""
+"""People are calm more often than in corpora of emotions: by so much a recogniser gives calm too small odds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
