@@ -111,7 +111,7 @@ def run_live(options: LiveOptions) -> None:
             listener=_everyone(server, view, tally, recorder, *outputs),
             appearance=appearance,
         )
-        requests.begin(live, _accompany(live, server, wanted, clock, scorer.checkpoint))
+        requests.begin(live, _accompany(live, server, wanted, clock, scorer.checkpoint), devices)
         if recorder is not None and recorder.media is not None:
             live.onlookers.append(recorder.media)
         _run(live, view, options.seconds)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from stream.clock import CaptureClock
 from stream.options import LiveOptions
 from stream.recording_format import schema
-from stream.sources import AudioSource, NoDefaultDevice, Source, SourceError, VideoSource
+from stream.sources import AudioSource, Device, NoDefaultDevice, Source, SourceError, VideoSource
 from stream.sources.slot import Slot
 
 Some = TypeVar("Some", bound=Source)
@@ -20,6 +20,7 @@ class Devices:
 
     def __init__(self, options: LiveOptions, clock: CaptureClock, held: contextlib.ExitStack) -> None:
         self._options = options
+        self._which = {"camera": options.camera, "microphone": options.mic}
         self._clock = clock
         self._held = held
         self.video: Slot[VideoSource] | None = None
@@ -62,6 +63,14 @@ class Devices:
         self._need_something(absent)
         lines.extend(f"warning: {reason}" for reason in absent)
 
+    def choose(self, device: Device) -> None:
+        """Use another device of the same kind from now on; ``ValueError`` where none of that kind is used."""
+        slot = self.video if device.kind == "camera" else self.audio
+        if slot is None or not slot.device:
+            raise ValueError(f"this session uses no {device.kind}: it was started without, or plays a file")
+        self._which[device.kind] = device.identifier
+        slot.renew()
+
     def _need_something(self, absent: Sequence[str] = ()) -> None:
         if not self._sees and not self.hears:
             why = f" ({'; '.join(absent)})" if absent else ""
@@ -72,12 +81,12 @@ class Devices:
     def _camera(self) -> VideoSource:
         from stream.sources.camera import Camera
 
-        return Camera(self._options.camera, self._clock)
+        return Camera(self._which["camera"], self._clock)
 
     def _microphone(self) -> AudioSource:
         from stream.sources.microphone import Microphone
 
-        return Microphone(self._options.mic, self._clock)
+        return Microphone(self._which["microphone"], self._clock)
 
     def _open(self, make: Callable[[], Some], absent: list[str]) -> Slot[Some] | None:
         source = make()

@@ -249,7 +249,7 @@ class Live:
             return
         with self._video.hold() as source, FaceExtractor(appearance=self._appearance) as face:
             watch = PictureWatch(source.name, self._video.device)
-            while not worker.stopping:
+            while self._video.serves(worker):
                 frame = source.read_latest(PICTURE_MAX_AGE, WAIT_SECONDS)
                 self._dropped["frames"] = source.dropped_frames
                 watch.take(self._clock.now(), frame)
@@ -271,7 +271,7 @@ class Live:
             return
         with self._audio.hold() as source, Hearing() as hearing:
             watch = SoundWatch(source.name, self._audio.device)
-            while not worker.stopping:
+            while self._audio.serves(worker):
                 items = source.read(SOUND_WAIT_SECONDS)
                 self._dropped["samples"] = source.dropped_samples
                 watch.take(self._clock.now(), items)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from stream.inputs import Devices
 from stream.listing import found_devices
 from stream.live import Live
 from stream.live_calibration import LiveCalibration
 from stream.serving import protocol
+from stream.sources import Device
 
 
 class Requests:
@@ -19,13 +21,14 @@ class Requests:
     def __init__(self) -> None:
         self._live: Live | None = None
         self._calibration: LiveCalibration | None = None
+        self._devices: Devices | None = None
         self._early: dict[str, Callable[[Live], None]] = {}
         self._lock = threading.Lock()
 
-    def begin(self, live: Live, calibration: LiveCalibration | None) -> None:
+    def begin(self, live: Live, calibration: LiveCalibration | None, devices: Devices | None = None) -> None:
         """Pass everything on to a session from now on."""
         with self._lock:
-            self._live, self._calibration = live, calibration
+            self._live, self._calibration, self._devices = live, calibration, devices
             for act in self._early.values():
                 act(live)
 
@@ -33,6 +36,8 @@ class Requests:
         """Do what ``request`` asks and tell the outcome; ``RuntimeError`` says in one line why not."""
         if isinstance(request, protocol.ListDevices):
             return {"devices": [asdict(device) for device in found_devices()[0]]}
+        if isinstance(request, protocol.ChooseDevice):
+            return {"device": asdict(self._choose(request))}
         if isinstance(request, protocol.SetRate):
             rate = request.rate
             self._do("rate", lambda live: live.set_rate(rate))
@@ -48,6 +53,19 @@ class Requests:
         if self._live.paused:
             raise RuntimeError("the session is paused: resume it first")
         return self._calibration.start(request.profile, request.seconds)
+
+    def _choose(self, request: protocol.ChooseDevice) -> Device:
+        if self._devices is None:
+            raise protocol.RequestError("unsupported", "this session's devices cannot be chosen")
+        wanted = request.kind, request.identifier
+        device = next((one for one in found_devices()[0] if (one.kind, one.identifier) == wanted), None)
+        if device is None:
+            raise protocol.RequestError("no_device", f"there is no {request.kind} {request.identifier[:80]!r}")
+        try:
+            self._devices.choose(device)
+        except ValueError as error:
+            raise protocol.RequestError("unsupported", str(error)) from error
+        return device
 
     def _do(self, what: str, act: Callable[[Live], None]) -> None:
         with self._lock:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from miar_rt.signals import EMOTIONS, MODALITIES
-from stream.events import PROTOCOL_VERSION, Published
+from stream.events import PROTOCOL_VERSION, Published, Status
 
 Format: TypeAlias = Literal["json", "msgpack"]
 SUBPROTOCOLS: Mapping[str, Format] = {"miar.v1.json": "json", "miar.v1.msgpack": "msgpack"}
@@ -31,6 +31,7 @@ DEFAULT_EVENTS = frozenset(EVENTS) - {"landmarks"}
 ErrorCode: TypeAlias = Literal[
     "bad_message", "unknown_type", "bad_field", "bad_token", "not_identified",
     "rate_limited", "unsupported", "request_failed", "bad_name", "busy", "not_saved",
+    "no_device",
 ]  # fmt: skip
 
 CLOSE_BAD_TOKEN = 4001
@@ -80,6 +81,12 @@ class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello", kw_only=
     def of(cls, info: HelloInfo, *, needs_token: bool) -> Hello:
         """The greeting of a program described by ``info``."""
         return cls(**msgspec.structs.asdict(info), needs_token=needs_token)
+
+    def renamed(self, status: Status) -> Hello:
+        """The greeting with the source by the name that a status gives it."""
+        if status.state != "ok" or status.modality is None or not status.detail:
+            return self
+        return msgspec.structs.replace(self, sources={**self.sources, status.modality: status.detail})
 
 
 class RequestError(RuntimeError):
@@ -145,6 +152,14 @@ class ListDevices(msgspec.Struct, frozen=True, tag_field="type", tag="list_devic
     id: RequestId
 
 
+class ChooseDevice(msgspec.Struct, frozen=True, tag_field="type", tag="choose_device", kw_only=True):
+    """Look through another camera or listen to another microphone, one of those that ``list_devices`` gives."""
+
+    id: RequestId
+    kind: Literal["camera", "microphone"]
+    identifier: str
+
+
 class Calibrate(msgspec.Struct, frozen=True, tag_field="type", tag="calibrate", kw_only=True):
     """Start a guided calibration of one person's neutral, stored as ``profile``."""
 
@@ -153,7 +168,7 @@ class Calibrate(msgspec.Struct, frozen=True, tag_field="type", tag="calibrate", 
     seconds: Annotated[float, msgspec.Meta(ge=5, le=300)] = 20.0
 
 
-Request: TypeAlias = Pause | Resume | SetRate | ListDevices | Calibrate
+Request: TypeAlias = Pause | Resume | SetRate | ListDevices | ChooseDevice | Calibrate
 ClientMessage: TypeAlias = Identify | Request
 ServerMessage: TypeAlias = Hello | Ready | Error | Reply | Published
 

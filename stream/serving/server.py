@@ -26,7 +26,7 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from stream.events import Published, Result
+from stream.events import Published, Result, Status
 from stream.serving import protocol
 from stream.serving.doors import Doors, is_loopback
 from stream.serving.fanout import Encoded, Fanout, Listener
@@ -315,6 +315,8 @@ class Server:
         now = time.monotonic()
         for i, event in enumerate(events):
             encoded = Encoded(event)
+            if isinstance(event, Status):
+                self._hello = self._hello.renamed(event)
             self._health.take(event, now)
             if isinstance(event, Result):
                 self._metrics.observe(event)

@@ -26,6 +26,7 @@ class Slot(Generic[Some]):
     def __init__(self, source: Some, reopen: Callable[[], Some] | None = None) -> None:
         self._source: Some | None = source
         self._reopen = reopen
+        self._outdated = False
 
     @property
     def device(self) -> bool:
@@ -45,6 +46,16 @@ class Slot(Generic[Some]):
             self.close()
             raise
 
+    def renew(self) -> None:
+        """Let whoever holds the source lose it and open anew, which may give another device by now."""
+        self._outdated = True
+
+    def serves(self, worker: Worker) -> bool:
+        """Whether a worker is to go on with what it holds; ``DeviceLost`` when that was to be renewed."""
+        if self._outdated:
+            raise DeviceLost("another device was chosen")
+        return not worker.stopping
+
     def drain(self, read: Callable[[Some], object], worker: Worker) -> None:
         """Read what nobody uses, until it is over or the worker is to stop."""
         with self.hold() as source:
@@ -60,6 +71,7 @@ class Slot(Generic[Some]):
     def _open(self) -> Some:
         if self._reopen is None:
             raise DeviceGone("it cannot be opened again")
+        self._outdated = False
         source = self._reopen()
         try:
             source.__enter__()

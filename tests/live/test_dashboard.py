@@ -170,6 +170,37 @@ def test_calibration_is_shown_step_by_step_and_done_by_keyboard(tab: Tab) -> Non
     assert tab.complaints == []
 
 
+CAMERA = {"kind": "camera", "index": 1, "name": "Second camera", "identifier": "usb-2", "default": False}
+
+
+def test_another_device_is_chosen_by_keyboard(tab: Tab) -> None:
+    chosen: list[protocol.Request] = []
+
+    def carry_out(request: protocol.Request) -> dict[str, Any]:
+        if isinstance(request, protocol.ListDevices):
+            return {"devices": [CAMERA]}
+        chosen.append(request)
+        if len(chosen) == 1:
+            raise protocol.RequestError("no_device", "there is no camera 'usb-2'")
+        return {"device": CAMERA}
+
+    with Server(port=0, on_request=carry_out) as server:
+        tab.open(server.url)
+        tab.page.focus("#devices-open")
+        tab.page.keyboard.press("Enter")
+        tab.wait_for_text("#camera", "as it is" + "Second camera")
+        tab.wait_for_text("#microphone", "none found")
+        tab.page.focus("#camera")
+        tab.page.keyboard.type("Second")
+        tab.page.focus("#devices-form button")
+        tab.page.keyboard.press("Enter")
+        tab.wait_for_text("#devices-refusal", "there is no camera 'usb-2'")
+        tab.page.keyboard.press("Enter")
+        tab.page.locator("#devices").wait_for(state="hidden")
+        assert chosen == [protocol.ChooseDevice(id=i, kind="camera", identifier="usb-2") for i in (2, 3)]
+    assert tab.complaints == []
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Somebody who looks into the camera and reads."""

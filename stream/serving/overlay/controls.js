@@ -1,6 +1,6 @@
-// Pause, devices, light or dark.
+// Pause, choice of devices, light or dark.
 
-import { byId, setText } from "./parts.js";
+import { byId, element, setText } from "./parts.js";
 
 export class Pause {
   #client;
@@ -29,6 +29,56 @@ export class Pause {
     this.paused = paused;
     setText(byId("pause"), paused ? "Resume" : "Pause");
     this.#changed();
+  }
+}
+
+export class Devices {
+  #client;
+  #selects = ["camera", "microphone"].map(byId);
+
+  constructor(client) {
+    this.#client = client;
+    byId("devices-open").addEventListener("click", () => this.#open());
+    byId("devices-close").addEventListener("click", () => byId("devices").close());
+    byId("devices-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#use();
+    });
+  }
+
+  async #open() {
+    this.#fill([]);
+    byId("devices").showModal();
+    await this.#try(async () => this.#fill((await this.#client.request("list_devices")).devices));
+  }
+
+  #fill(devices) {
+    for (const select of this.#selects) {
+      const found = devices.filter(({ kind }) => kind === select.id);
+      const options = found.map(({ identifier, name }) => [identifier, name]);
+      select.replaceChildren(
+        ...[["", options.length ? "as it is" : "none found"], ...options].map(([value, text]) =>
+          Object.assign(element("option", "", { value }), { textContent: text }),
+        ),
+      );
+    }
+  }
+
+  async #use() {
+    const chosen = this.#selects.filter(({ value }) => value);
+    const asked = chosen.map(({ id, value }) => this.#client.request("choose_device", { kind: id, identifier: value }));
+    if (await this.#try(() => Promise.all(asked))) byId("devices").close();
+  }
+
+  async #try(act) {
+    setText(byId("devices-refusal"), "");
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      setText(byId("devices-refusal"), error.detail ?? error.message);
+      return false;
+    }
   }
 }
 

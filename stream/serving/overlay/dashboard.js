@@ -1,7 +1,7 @@
 // The dashboard: takes messages as they come and shows the newest once a picture.
 
 import { Calibration } from "./calibrate.js";
-import { Pause, switchTheme } from "./controls.js";
+import { Devices, Pause, switchTheme } from "./controls.js";
 import { LatencyTable } from "./latency.js";
 import { FaceMesh } from "./mesh.js";
 import {
@@ -13,6 +13,7 @@ import { Timeline } from "./timeline.js";
 const LATE_SECONDS = 2;
 const SPEAK_SECONDS = 5;
 const REDRAW_SECONDS = 0.25; // of all but the answer; in that time the timeline moves by two pixels
+const HINTS = { too_dark: "too dark", clipping: "sound is clipped", too_quiet: "too quiet" };
 const SIGNS = { text: "“”", audio: "♪", vision: "☺" };
 
 const timeline = new Timeline(byId("timeline"));
@@ -21,6 +22,7 @@ const mesh = new FaceMesh(byId("mesh"));
 const client = connect({ events: ["result", "status", "landmarks", "calibration"] });
 const pause = new Pause(client, showCapturing);
 new Calibration(client);
+new Devices(client);
 const seconds = () => performance.now() / 1000;
 let bars = new Map();
 let rows = {};
@@ -45,7 +47,8 @@ client.addEventListener("landmarks", ({ detail }) => mesh.push(detail));
 client.addEventListener("status", ({ detail }) => {
   if (detail.state === "ok" && rows[detail.modality]) rows[detail.modality].source = detail.detail;
   const about = MODALITY_NAMES[detail.modality];
-  setText(byId("notice"), [about, detail.state, detail.detail].filter(Boolean).join(": "));
+  const hints = (detail.hints ?? []).map((hint) => HINTS[hint] ?? hint);
+  setText(byId("notice"), [[about, detail.state, detail.detail].filter(Boolean).join(": "), ...hints].join(" · "));
 });
 
 function setUp(hello) {
