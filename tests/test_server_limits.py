@@ -150,7 +150,11 @@ def test_a_dead_session_answers_503(server: Server, raw: ModuleType, monkeypatch
     server.publish(result(1))
     eventually(lambda: status(say(server, raw.request("/healthz"))) == 503)
     assert b'"stalled"' in say(server, raw.request("/healthz"))
-    assert b"miar_result_age_seconds " in say(server, raw.request("/metrics"))
+    server.publish(Status(media_time=0.0, modality=None, state="running", detail="", dropped={"frames": 3}))
+    text = say(server, raw.request("/metrics"))
+    assert b"miar_result_age_seconds " in text
+    assert b'miar_dropped_signals{what="frames"} 3.0' in text
+    assert b'miar_dropped_messages_total{cause="congested"} 0.0' in text
 
 
 @pytest.mark.usefixtures("raw")

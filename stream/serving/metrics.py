@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from stream.events import Result
+from stream.events import Published, Result, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CAUSES = ("queue", "superseded", "congested", "max_rate")
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.13, 0.16, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -24,6 +25,11 @@ class Metrics:
         )  # fmt: skip
         self._results = Counter("miar_results", "Results published", registry=registry)
         self._drops = Counter("miar_dropped_messages", "Messages left out", ["cause"], registry=registry)
+        for cause in CAUSES:
+            self._drops.labels(cause)
+        self._lost = Gauge(
+            "miar_dropped_signals", "Lost before scoring, since the start", ["what"], registry=registry
+        )
         self._ages = Gauge("miar_signal_age_seconds", "Age of the newest signal", ["modality"], registry=registry)
         self._present = Gauge("miar_modality_present", "1 if usable", ["modality"], registry=registry)
         self._errors = Counter("miar_errors", "Errors sent to clients", ["code"], registry=registry)
@@ -32,8 +38,15 @@ class Metrics:
         Gauge("miar_clients", "Clients that identified", registry=registry).set_function(clients)
         self.dropped: dict[str, int] = {}
 
-    def observe(self, result: Result) -> None:
-        """Take the times and ages of one published result."""
+    def observe(self, event: Published) -> None:
+        """Take the times and ages of a published result, or what a status says was dropped."""
+        if isinstance(event, Result):
+            self._observe_result(event)
+        elif isinstance(event, Status):
+            for what, number in event.dropped.items():
+                self._lost.labels(what).set(number)
+
+    def _observe_result(self, result: Result) -> None:
         self._results.inc()
         if result.latency_ms is not None:
             for stage in result.latency_ms.__struct_fields__:

@@ -318,8 +318,8 @@ class Server:
             if isinstance(event, Status):
                 self._hello = self._hello.renamed(event)
             self._health.take(event, now)
+            self._metrics.observe(event)
             if isinstance(event, Result):
-                self._metrics.observe(event)
                 self._newest, self._media_time = encoded, event.media_time
                 if i < last:
                     self._metrics.count_drops("superseded")
