@@ -35,6 +35,7 @@ READERS = 20
 AUDIENCE = 100
 SAMPLE_SECONDS = 1.0
 SHOWN_SAMPLES = 12
+BOUND_KIB = 96
 SEQ, STAMP = b'"seq":', b'"media_time":'
 IDENTIFY = message(type="identify", events=["result"])
 
@@ -189,22 +190,24 @@ class Stalled:
         one.sendall(upgrade() + IDENTIFY)
         return one
 
-    def told(self) -> str:
-        """What became of them, and the memory over time."""
-        bound = self._number * CONGESTED_BYTES / 2**20
+    def told(self, alone: Stalled) -> str:
+        """What became of them, and the server's memory over time with and without them."""
         step = max(len(self.memory) // SHOWN_SAMPLES, 1)
-        rows = [[f"{at:.0f}", mb] for at, mb in self.memory[::step]]
+        both = list(zip(self.memory, alone.memory, strict=False))[::step]
+        rows = [[f"{at:.0f}", mb, without] for (at, mb), (_, without) in both]
         first = (
             "no message was lost"
             if self.first_loss is None
             else f"first message lost after {self.first_loss:.0f} s"
         )
         cut = f"{len(self.lasted)} cut off" + (f", the first after {min(self.lasted):.0f} s" if self.lasted else "")
-        most = max(mb for _, mb in self.memory)
+        most, usual = (max(mb for _, mb in one.memory) for one in (self, alone))
         return (
-            f"{self._number} of them: {first}; {cut} ({GIVE_UP_SECONDS:g} s after losses begin). Grown by at most "
-            f"{most:.1f} MB; the bound is {bound:.1f} MB (64 KiB a client) and one message each.\n\n"
-            f"{table(['second', 'server grown by, MB'], rows)}"
+            f"{self._number} of them: {first}; {cut} ({GIVE_UP_SECONDS:g} s after losses begin) and came back. The "
+            f"server grew by at most {most:.1f} MB, without them by {usual:.1f} MB; the bound is "
+            f"{self._number * BOUND_KIB / 1024:.1f} MB more: {BOUND_KIB} KiB a client, of which "
+            f"{CONGESTED_BYTES // 1024} are unsent, the rest one message and the connection.\n\n"
+            f"{table(['second', 'grown by, MB', 'without them'], rows)}"
         )
 
 
@@ -231,13 +234,13 @@ def bench_stalled(number: int, rate: float, seconds: float, pairs: int) -> str:
     """Readers alone and beside clients that do not read, in pairs on fresh servers."""
     rows, ratios, told = [], [], ""
     for _ in range(pairs):
-        with served(rate) as server:
-            alone = asyncio.run(listen(server, READERS, rate, seconds))
+        with served(rate) as server, not_reading(server, 0) as nobody:
+            alone = asyncio.run(listen(server, READERS, rate, seconds, nobody))
         with served(rate) as server, not_reading(server, number) as stalled:
             beside = asyncio.run(listen(server, READERS, rate, seconds, stalled))
         ratios.append(beside.wait["p99"] / alone.wait["p99"])
         rows += [["alone", *alone.row()], [f"beside {number}", *beside.row()]]
-        told = stalled.told()
+        told = stalled.told(nobody)
     ratio = f"p99 beside them over p99 alone: median {statistics.median(ratios):.2f} of {pairs} pairs."
     return f"{table(['readers', *HEADER], rows)}\n\n{ratio}\n\n{told}"
 
