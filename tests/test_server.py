@@ -310,9 +310,9 @@ def test_no_path_leads_out(server: Server, target: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "PUT", "DELETE", "OPTIONS"])
 def test_other_methods_change_nothing(server: Server, method: str) -> None:
-    # websockets before 17 hangs up on anything but GET
+    # websockets before 17 takes anything but GET for no request at all
     with contextlib.suppress(http.client.RemoteDisconnected):
-        assert ask(server, method, "/").status == 405
+        assert ask(server, method, "/").status in {400, 405}
     assert get(server, "/").status == 200
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import typing
 from collections.abc import Iterator
@@ -118,6 +121,41 @@ def test_files_are_left_for_the_rest_of_the_program(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sockets.resource, "getrlimit", lambda _: (256, 4096))
     assert sockets.affordable(1024) == 256 - sockets.RESERVED_FILES
     assert sockets.affordable(10) == 10
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    made, key = folder / "cert.pem", folder / "key.pem"
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
+    subprocess.run([*command, "-keyout", key, "-out", made], check=True, capture_output=True)
+    return made, key
+
+
+def test_the_same_behind_tls(certificate: tuple[Path, Path], raw: ModuleType) -> None:
+    trusting = ssl.create_default_context(cafile=certificate[0])
+    hasty = Options(identify_seconds=1.0)
+    with Server(port=0, tls=sockets.tls_context(*certificate), options=hasty) as server:
+        assert server.url.startswith("https://")
+        with connect(f"wss://127.0.0.1:{server.port}/", ssl=trusting, proxy=None) as client:
+            client.send('{"type": "identify"}')
+            assert [json.loads(client.recv(timeout=WAIT))["type"] for _ in range(2)] == ["hello", "ready"]
+        for sent, code in ((raw.request("/healthz") * 2, 200), (b"junk\r\n\r\n", 400)):
+            plain = socket.create_connection(("127.0.0.1", server.port), timeout=WAIT)
+            with trusting.wrap_socket(plain, server_hostname="127.0.0.1") as one:
+                one.sendall(sent)
+                assert status(one.recv(65536)) == code
+        # who says nothing, or speaks without TLS, is not kept
+        assert say(server) == b""
+        assert b"HTTP" not in say(server, raw.request())
+
+
+def test_a_certificate_that_cannot_be_used_is_one_line(certificate: tuple[Path, Path]) -> None:
+    with pytest.raises(sockets.ServerError, match=r"^cannot use the certificate [^\n]*$"):
+        sockets.tls_context(certificate[1], certificate[0])
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - never started

@@ -211,6 +211,7 @@ class Server:
             self._handle,
             sock=listening,
             ssl=self._tls,
+            ssl_handshake_timeout=self._options.identify_seconds if self._tls else None,
             subprotocols=[Subprotocol(name) for name in protocol.SUBPROTOCOLS],
             select_subprotocol=select_subprotocol,
             process_request=self._process_request,
