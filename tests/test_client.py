@@ -11,6 +11,8 @@ import pytest
 from loopback import TOKEN, WAIT, eventually, free_server, ws
 from serving_samples import result
 
+from stream.events import Calibration, CalibrationPart, Landmarks
+from stream.serving import client
 from stream.serving.client import MiarClient, RefusedError, SyncMiarClient
 from stream.serving.client import Result as ClientResult
 from stream.serving.server import Server
@@ -52,6 +54,29 @@ def test_sync_client(server: Server) -> None:
     for one in SyncMiarClient(ws(server), max_rate=5):
         assert one.seq == 9
         break
+
+
+def test_who_asks_gets_landmarks_and_calibrations_typed(server: Server) -> None:
+    face = Landmarks(media_time=1.0, aspect=1.5, points=[(0.1, 0.2, -0.3)] * 478)
+    parts = {"face": CalibrationPart(1.5, "too_dark", "too dark: turn on a light")}
+    step = Calibration(profile="ann", state="running", seconds=20.0, left=3.5, parts=parts)
+    messages = SyncMiarClient(ws(server), events=("landmarks", "calibration")).messages()
+    published = threading.Thread(target=lambda: (eventually(lambda: server.wanted("landmarks")), tell()))
+
+    def tell() -> None:
+        server.publish(result(1))
+        server.publish(face)
+        server.publish(step)
+
+    published.start()
+    got = [next(messages), next(messages)]
+    published.join()
+    assert got == [
+        msgspec.convert(msgspec.to_builtins(face), client.Landmarks),
+        msgspec.convert(msgspec.to_builtins(step), client.Calibration),
+    ]
+    assert isinstance(got[1], client.Calibration)
+    assert got[1].parts["face"].trouble == "too_dark"
 
 
 def test_clients_give_up_where_trying_again_is_no_use() -> None:

@@ -56,6 +56,26 @@ def painted(tab: Tab, canvas: str) -> int:
     )
 
 
+def running(left: float, trouble: Any = None, advice: str | None = None) -> Calibration:
+    parts = {"face": CalibrationPart(3.2, trouble, advice), "voice": CalibrationPart(1.0, None, None)}
+    return Calibration(
+        profile="ann", state="running", seconds=20.0, left=left, task="Look here.", lines=LINES, parts=parts
+    )
+
+
+class Scripted:
+    """Takes ``calibrate`` once; the second time it is busy."""
+
+    def __init__(self) -> None:
+        self.asked: list[protocol.Request] = []
+
+    def __call__(self, request: protocol.Request) -> dict[str, Any]:
+        self.asked.append(request)
+        if len(self.asked) > 1:
+            raise protocol.RequestError("busy", "a calibration of 'ann' is running: wait for its end")
+        return {"profile": "ann", "seconds": 20.0, "task": "Look here.", "lines": LINES}
+
+
 def test_the_mesh_is_drawn_and_goes_with_the_face(server: Server, tab: Tab) -> None:
     tab.open(server.url)
     eventually(lambda: server.wanted("landmarks"))
@@ -76,6 +96,49 @@ def test_nobody_who_did_not_ask_gets_landmarks(server: Server, tab: Tab) -> None
     server.publish(result(1))
     tab.wait_for_label("happiness")
     assert not server.wanted("landmarks")
+
+
+def test_a_held_timeline_stands_still_and_goes_on_with_all_that_came(server: Server, tab: Tab) -> None:
+    tab.open(server.url)
+    server.publish(result(1))
+    tab.wait_for_label("happiness")
+    tab.page.focus("#hold")
+    tab.page.keyboard.press("Enter")
+    tab.page.keyboard.press("Tab")
+    assert tab.page.evaluate("document.activeElement.id") == "timeline"
+    tab.page.keyboard.press("ArrowRight")
+    assert "happiness 62 %" in tab.text("#timeline-reading")
+    shares = dict.fromkeys(result().emotions or {}, 0.05)
+    angry = msgspec.structs.replace(result(2), emotions={**shares, "anger": 0.7}, label="anger")
+    server.publish(angry)
+    tab.wait_for_label("anger")
+    tab.page.keyboard.press("ArrowRight")
+    assert "0 s ago: happiness 62 %" in tab.text("#timeline-reading")
+    tab.page.keyboard.press("Shift+Tab")
+    tab.page.keyboard.press("Space")
+    tab.page.focus("#timeline")
+    tab.page.keyboard.press("ArrowRight")
+    assert "anger 70 %" in tab.text("#timeline-reading")
+
+
+@pytest.mark.parametrize("width", [640, 360])
+def test_the_dialogs_stay_readable_when_enlarged(tab: Tab, width: int) -> None:
+    with Server(port=0, on_request=Scripted()) as server:
+        tab.page.set_viewport_size({"width": width, "height": 500})
+        tab.open(server.url)
+        tab.page.click("#calibrate")
+        tab.page.fill("#profile", "ann")
+        tab.page.keyboard.press("Enter")
+        tab.wait_for_text("#calibration-left", "20")
+        server.publish(running(12.4, "clipping", "too loud, the sound is clipped: turn the microphone down"))
+        tab.wait_for_text("#calibration-left", "13")
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        panel = tab.page.eval_on_selector("#calibration", "node => node.getBoundingClientRect().toJSON()")
+        assert panel["left"] >= 0
+        assert panel["right"] <= width
+        # what does not fit scrolls inside
+        assert panel["bottom"] <= 500
+        assert tab.page.eval_on_selector("#calibration", "node => node.scrollWidth <= node.clientWidth")
 
 
 @pytest.fixture
@@ -116,26 +179,6 @@ def test_pause_works_by_keyboard_and_every_page_knows(
     tab.wait_for_text("#capturing .text", "Capturing test camera and microphone")
     other.page.close()
     assert tab.complaints == []
-
-
-def running(left: float, trouble: Any = None, advice: str | None = None) -> Calibration:
-    parts = {"face": CalibrationPart(3.2, trouble, advice), "voice": CalibrationPart(1.0, None, None)}
-    return Calibration(
-        profile="ann", state="running", seconds=20.0, left=left, task="Look here.", lines=LINES, parts=parts
-    )
-
-
-class Scripted:
-    """Takes ``calibrate`` once; the second time it is busy."""
-
-    def __init__(self) -> None:
-        self.asked: list[protocol.Request] = []
-
-    def __call__(self, request: protocol.Request) -> dict[str, Any]:
-        self.asked.append(request)
-        if len(self.asked) > 1:
-            raise protocol.RequestError("busy", "a calibration of 'ann' is running: wait for its end")
-        return {"profile": "ann", "seconds": 20.0, "task": "Look here.", "lines": LINES}
 
 
 def test_calibration_is_shown_step_by_step_and_done_by_keyboard(tab: Tab) -> None:

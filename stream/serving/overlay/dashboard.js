@@ -93,7 +93,7 @@ function show() {
   setText(byId("sentiment"), sentiment ? signed(sentiment.value) : "–");
   setText(byId("interval"), sentiment ? `80 % interval ${signed(sentiment.low)} to ${signed(sentiment.high)}` : "");
   setScale(byId("scale"), sentiment, ends);
-  mesh.draw();
+  if (mesh.news) mesh.draw();
   if (seconds() - drawnAt > REDRAW_SECONDS) showRest();
 }
 
@@ -177,7 +177,7 @@ function showSlowThings() {
 
 function showFace() {
   const face = newest?.modalities.vision;
-  mesh.draw();
+  if (mesh.news || !mesh.current) mesh.draw();
   setText(byId("mesh-reading"), mesh.current ? "Lines between 478 points; no picture is sent." : face?.present ? "" : reasonText(face?.reason));
 }
 

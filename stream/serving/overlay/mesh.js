@@ -11,6 +11,7 @@ export class FaceMesh {
   constructor(canvas) {
     this.canvas = canvas;
     this.seen = null;
+    this.news = false;
     this.seenAt = -Infinity;
     this.place = null;
     this.readColours();
@@ -26,12 +27,14 @@ export class FaceMesh {
   }
 
   push(landmarks) {
+    this.news = true;
     this.seen = landmarks;
     this.seenAt = performance.now();
     if (landmarks.points) this.#follow(landmarks);
   }
 
   draw() {
+    this.news = false;
     const { context, width, height } = fitCanvas(this.canvas);
     context.clearRect(0, 0, width, height);
     this.canvas.dataset.face = String(this.current);

@@ -75,10 +75,20 @@ export function setBars(bars, emotions, label) {
   }
 }
 
+// Sizes as they are told: to ask would make the browser lay the page out in between.
+const sizes = new WeakMap();
+const sizing = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) sizes.set(target, contentRect);
+});
+
 // A canvas as large as it is shown, in the units of the page.
 export function fitCanvas(canvas) {
   const ratio = window.devicePixelRatio || 1;
-  const { clientWidth: width, clientHeight: height } = canvas;
+  if (!sizes.has(canvas)) {
+    sizes.set(canvas, { width: canvas.clientWidth, height: canvas.clientHeight });
+    sizing.observe(canvas);
+  }
+  const { width, height } = sizes.get(canvas);
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);

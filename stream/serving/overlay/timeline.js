@@ -24,6 +24,7 @@ export class Timeline {
   }
 
   readColours() {
+    this.font = `13px ${getComputedStyle(this.canvas).fontFamily}`;
     this.colours = coloursOf(["ink", "soft", "edge", "rail", "accent", "good", ...this.classes]);
   }
 
@@ -78,7 +79,7 @@ export class Timeline {
     const strips = height - AXIS - 3 * (STRIP + 5);
     const split = strips * 0.62;
     const seen = this.points.filter((point) => point.at >= end - span && point.at <= end);
-    context.font = `13px ${getComputedStyle(this.canvas).fontFamily}`;
+    context.font = this.font;
     context.clearRect(0, 0, width, height);
     this.#grid(context, width, height, x, end, span);
     this.#shares(context, runs(seen, (point) => point.result.emotions), x, 0, split - 10);
