@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -65,10 +65,10 @@ class Feed:
         for thread in threads:
             thread.join()
 
-    def _steadily(self, rate: float, tell: object) -> None:
+    def _steadily(self, rate: float, tell: Callable[[int], None]) -> None:
         began, seq = time.monotonic(), 0
         while not self._over.wait(max(began + seq / rate - time.monotonic(), 0.0)):
-            tell(seq)  # type: ignore[operator]
+            tell(seq)
             seq += 1
 
     def _result(self, seq: int) -> None:

@@ -39,7 +39,7 @@ def start_live(clip: Path, options: list[str]) -> tuple[subprocess.Popen[str], s
 
 def shoot(browser: Browser, url: str, after: float) -> None:
     """Both pages, ``after`` seconds of the clip."""
-    dashboard = browser.new_page(viewport={"width": 1280, "height": 820}, color_scheme="dark")
+    dashboard = browser.new_page(viewport={"width": 1280, "height": 872}, color_scheme="dark")
     dashboard.goto(url)
     overlay = browser.new_page(viewport={"width": 420, "height": 300})
     overlay.goto(f"{url}overlay")
