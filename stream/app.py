@@ -21,6 +21,7 @@ from stream.clock import CaptureClock
 from stream.consent import MEDIA_NOTICE, NOTICE, ask, ask_about_media, can_answer
 from stream.events import Outgoing
 from stream.inputs import Devices, warm_up
+from stream.keyboard import PAUSE_KEY
 from stream.live import Live
 from stream.live_calibration import LiveCalibration
 from stream.onlookers import LandmarkFeed
@@ -114,7 +115,7 @@ def run_live(options: LiveOptions) -> None:
         requests.begin(live, _accompany(live, server, wanted, clock, scorer.checkpoint), devices)
         if recorder is not None and recorder.media is not None:
             live.onlookers.append(recorder.media)
-        _run(live, view, options.seconds)
+        _run(live, view, requests, options.seconds)
     say(tally.line())
 
 
@@ -251,12 +252,15 @@ def _accompany(
     return calibration
 
 
-def _run(live: Live, view: View, seconds: float | None) -> None:
+def _run(live: Live, view: View, requests: Requests, seconds: float | None) -> None:
     with stopping(live), under_way():
         live.start()
         try:
             while live.going(seconds) and not view.abandoned:
+                view.paused = live.paused
                 view.show()
+                if view.pressed().count(PAUSE_KEY) % 2:
+                    requests.pause(not live.paused)
         finally:
             live.stop()
             view.show()

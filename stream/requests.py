@@ -32,6 +32,12 @@ class Requests:
             for act in self._early.values():
                 act(live)
 
+    def pause(self, paused: bool) -> None:
+        """Stop or resume looking and listening; a calibration does not outlive that."""
+        self._do("paused", lambda live: live.pause(paused))
+        if paused and self._calibration is not None:
+            self._calibration.cancel()
+
     def __call__(self, request: protocol.Request) -> dict[str, Any]:
         """Do what ``request`` asks and tell the outcome; ``RuntimeError`` says in one line why not."""
         if isinstance(request, protocol.ListDevices):
@@ -44,9 +50,7 @@ class Requests:
             return {"rate": rate}
         if isinstance(request, (protocol.Pause, protocol.Resume)):
             paused = isinstance(request, protocol.Pause)
-            self._do("paused", lambda live: live.pause(paused))
-            if paused and self._calibration is not None:
-                self._calibration.cancel()
+            self.pause(paused)
             return {"paused": paused}
         if self._live is None or self._calibration is None:
             raise protocol.RequestError("busy", "the session is still starting: ask again in a moment")

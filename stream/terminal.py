@@ -10,6 +10,7 @@ from rich.text import Text
 
 from miar_rt.signals import EMOTIONS, MODALITIES
 from stream.events import ModalityState, Outgoing, Result, Sentiment, Status, Transcript
+from stream.keyboard import PAUSE_KEY
 
 COLOURS = {
     "neutral": "grey70", "happiness": "#e69f00", "sadness": "#3f9bdc", "anger": "#e8663a",
@@ -31,10 +32,13 @@ SCALE_CELLS = 43
 _WORDS_SHOWN = 220
 
 
-def render(result: Result | None, transcript: Transcript | None, status: Status | None) -> RenderableType:
+def render(
+    result: Result | None, transcript: Transcript | None, status: Status | None, paused: bool = False
+) -> RenderableType:
     """The view of the newest result, words and notice; any of them may not have come yet."""
+    title = f"MIAR live · paused: {PAUSE_KEY} goes on" if paused else f"MIAR live · {PAUSE_KEY} pauses"
     if result is None:
-        return Panel(Text("waiting for the first result", style="dim"), title="MIAR live", title_align="left")
+        return Panel(Text("waiting for the first result", style="dim"), title=title, title_align="left")
     lines: list[RenderableType] = [
         _verdict(result),
         Text(),
@@ -47,18 +51,25 @@ def render(result: Result | None, transcript: Transcript | None, status: Status 
         _words(result, transcript),
         _footer(result, status),
     ]
-    return Panel(Group(*lines), title="MIAR live", title_align="left", padding=(0, 1), height=23)
+    return Panel(Group(*lines), title=title, title_align="left", padding=(0, 1), height=23)
 
 
 class TerminalView:
-    """Keeps the newest of each kind of event on the screen, redrawn ten times a second at most."""
+    """Keeps the newest of each kind of event on the screen, redrawn ten times a second at most.
+
+    Attributes
+    ----------
+    paused
+        Whether to say that it is paused.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
+        self.paused = False
         self._result: Result | None = None
         self._transcript: Transcript | None = None
         self._status: Status | None = None
         self._live = Live(
-            get_renderable=lambda: render(self._result, self._transcript, self._status),
+            get_renderable=lambda: render(self._result, self._transcript, self._status, self.paused),
             console=console,
             refresh_per_second=10,
             transient=True,

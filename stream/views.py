@@ -12,6 +12,7 @@ from types import TracebackType
 import msgspec
 
 from stream.events import Outgoing, Result, Status
+from stream.keyboard import Keyboard
 from stream.workers import Mailbox
 
 REFRESH_SECONDS = 0.1
@@ -26,9 +27,12 @@ class View:
     ----------
     abandoned
         Whether the one it was shown to has gone.
+    paused
+        Whether to say that nothing is looked at or listened to.
     """
 
     abandoned = False
+    paused = False
 
     def __init__(self, waiting: int = 1) -> None:
         self.events: Mailbox[Outgoing] = Mailbox(waiting)
@@ -48,6 +52,10 @@ class View:
     def show(self) -> None:
         """Show what has come; waits a little when nothing has."""
         self.events.take(REFRESH_SECONDS)
+
+    def pressed(self) -> str:
+        """Keys pressed since, where there are keys."""
+        return ""
 
 
 class JsonLines(View):
@@ -99,7 +107,7 @@ def _write_all(data: bytes) -> None:
 
 
 class LiveView(View):
-    """The newest result as bars, redrawn in place."""
+    """The newest result as bars, redrawn in place, and the keys of the terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -108,8 +116,10 @@ class LiveView(View):
 
         super().__init__()
         self._screen = TerminalView(Console(stderr=True))
+        self._keys = Keyboard()
 
     def __enter__(self) -> LiveView:
+        self._keys.__enter__()
         self._screen.__enter__()
         return self
 
@@ -117,6 +127,16 @@ class LiveView(View):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._screen.__exit__(kind, error, trace)
+        self._keys.__exit__(kind, error, trace)
+
+    def show(self) -> None:
+        """As ``View``; the screen redraws by itself."""
+        self._screen.paused = self.paused
+        super().show()
+
+    def pressed(self) -> str:
+        """As ``View``."""
+        return self._keys.pressed()
 
     def take(self, event: Outgoing) -> None:
         """Hand the event to the screen, which redraws by itself."""

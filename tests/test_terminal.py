@@ -66,6 +66,14 @@ def test_before_the_first_result() -> None:
     assert "waiting for the first result" in "\n".join(drawn(None))
 
 
+def test_the_key_that_pauses_is_named() -> None:
+    assert "p pauses" in drawn(result())[0]
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    console.print(render(nothing(), None, None, paused=True))
+    assert isinstance(console.file, io.StringIO)
+    assert "paused: p goes on" in console.file.getvalue()
+
+
 def test_the_live_view_shows_the_newest() -> None:
     console = Console(width=80, height=24, file=io.StringIO(), force_terminal=True)
     with TerminalView(console) as view:
