@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from miar_rt.features.appearance import Appearance
 from stream.adapting import tell_adapting
 from stream.app import listening_to, open_words, progress, say, under_way
+from stream.events import Result
 from stream.options import AnalyzeOptions
 from stream.profiles import know
 from stream.report import FILES, Report, SourceInfo, check_writable
@@ -52,19 +53,24 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
             say(line)
         held.enter_context(under_way())
         analyzer = Analyzer(Session(scorer, encoder, config), recogniser, appearance)
-        results = _analyze(media, out, analyzer)
+        results, scored = _analyze(media, out, analyzer)
     if media.damage:
         say(f"warning: {media.damage}")
+    if not scored:
+        what = "nobody was seen or heard in it" if results else "it is too short for a result"
+        say(f"warning: nothing in {path.name} was scored: {what}")
     say(f"{results} result{'' if results == 1 else 's'} in {out}: {', '.join(FILES)}")
 
 
-def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> int:
-    """Write the report; how many results are in it."""
+def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> tuple[int, int]:
+    """Write the report; how many results are in it, and how many of them with a score."""
+    scored = 0
     # a file's name is bytes, the report is text
     name = media.name.encode(errors="replace").decode()
     source = SourceInfo(name, media.duration, media.has_video, media.has_audio, None)
     with Report(out, source) as report, analyzer:
         for event in progress("analysing", analyzer.run(media), media.duration):
             report.add(event)
+            scored += isinstance(event, Result) and event.label is not None
         report.source = dataclasses.replace(source, damage=media.damage)
-    return report.results
+    return report.results, scored

@@ -19,7 +19,7 @@ from media_makers import quadrants, tone, write_video
 
 from stream.keyboard import Keyboard
 
-LONG = 120.0
+LONG = 240.0
 
 
 @pytest.fixture
@@ -79,9 +79,7 @@ class Screen:
         self.drawn = self.drawn.partition(text)[2]
 
 
-def test_p_pauses_a_live_run_and_p_goes_on(
-    terminal: tuple[int, int], tmp_path: Path, random_checkpoint_folder: Path
-) -> None:
+def test_p_pauses_a_live_run_and_p_goes_on(terminal: tuple[int, int], tmp_path: Path) -> None:
     ours, theirs = terminal
     clip = write_video(tmp_path / "clip.mkv", [quadrants(64, 48)] * 25, sound=tone(1.0, 16_000))
     options = [
@@ -106,7 +104,7 @@ def test_p_pauses_a_live_run_and_p_goes_on(
     try:
         screen = Screen(ours)
         screen.wait_for(b"p pauses")
-        screen.wait_for(b"random-1 on onnx")
+        screen.wait_for(b" on onnx")
         os.write(ours, b"p")
         screen.wait_for(b"paused: p goes on")
         os.write(ours, b"p")

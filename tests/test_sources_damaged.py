@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from media_makers import pictures_of, quadrants, sound_of, tone, write_video, write_wav
@@ -79,6 +83,54 @@ def test_a_file_cut_in_the_middle_plays_up_to_the_cut(tmp_path: Path, capfd: pyt
     assert len(items) < len(whole)
     assert np.array_equal(pictures_of(items)[10].image, pictures_of(whole)[10].image)
     assert capfd.readouterr() == ("", "")
+
+
+def sound_file(path: Path, codec: str, rate: int, seconds: float = 6.0) -> Path:
+    noise = np.random.default_rng(0).normal(0.0, 0.1, (1, round(seconds * rate))).astype(np.float32)
+    with av.open(str(path), "w") as container:
+        try:
+            stream: Any = container.add_stream(codec, rate=rate, layout="mono")
+        except ValueError:
+            pytest.skip(f"this FFmpeg has no {codec}")
+        for begin in range(0, noise.shape[1], 960):
+            frame = av.AudioFrame.from_ndarray(noise[:, begin : begin + 960].copy(), format="fltp", layout="mono")
+            frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), begin
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def matroska(folder: Path) -> Path:
+    return write_video(folder / "film.mkv", [quadrants()] * 150, sound=tone(6.0, 16_000))
+
+
+LASTING = {
+    "matroska": matroska,
+    "mp3": lambda folder: sound_file(folder / "sound.mp3", "libmp3lame", 44_100),
+    "opus in matroska": lambda folder: sound_file(folder / "sound.mka", "libopus", 48_000),
+    "mp4 with its index first": lambda folder: write_video(
+        folder / "film.mp4", [quadrants()] * 150, options={"movflags": "faststart"}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_file_that_ends_before_it_should_says_so(tmp_path: Path, name: str) -> None:
+    path = LASTING[name](tmp_path)
+    whole, size = MediaFile(path), path.stat().st_size
+    list(whole.packets())
+    assert whole.damage is None
+    path.write_bytes(path.read_bytes()[: size * 6 // 10])
+    cut = MediaFile(path)
+    list(cut.packets())
+    assert cut.damage is not None
+    assert re.fullmatch(r"it breaks off at [23]\.\d s and says that it lasts 6\.\d s", cut.damage)
+
+
+def test_what_was_not_asked_for_may_be_longer(tmp_path: Path) -> None:
+    film = MediaFile(write_video(tmp_path / "film.mkv", [quadrants()] * 150, sound=tone(2.0, 16_000)), video=False)
+    assert len(sound_of(list(film.packets()))) == 2 * SAMPLE_RATE
+    assert film.damage is None
 
 
 def test_bytes_damaged_in_the_middle_are_survived(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from stream.sources import LONGER_SIDE, SourceError
 
 Kind: TypeAlias = Literal["video", "audio"]
 
+_WITHOUT_LENGTH, _GUESSED = {"aac", "mp3"}, 0.02
+"""Formats whose length is worked out from size and bit rate unless the file tells it, and how exactly."""
+
 _DECODER_THREADS = 1
 """More would compete with the extractors for the same few cores."""
 
@@ -78,6 +81,27 @@ def pixel_aspect(path: Path) -> float:
         stream = first_stream(container, "video")
         ratio = None if stream is None else stream.sample_aspect_ratio
         return float(ratio) if ratio else 1.0
+
+
+def stated_end(path: Path) -> Fraction | None:
+    """Presentation time at which the file says that it ends; ``None`` where that is only guessed from its size."""
+    with opened(path) as container:
+        if container.duration is None:
+            return None
+        duration = Fraction(container.duration, av.time_base)
+        rate = sum(stream.codec_context.bit_rate or 0 for stream in container.streams.audio)
+        guessed = rate and abs(container.size * 8 / rate / duration - 1) < _GUESSED
+        return None if container.format.name in _WITHOUT_LENGTH and guessed else duration
+
+
+def packets_end(path: Path) -> Fraction:
+    """Presentation time at which the last packet of any kind ends."""
+    end = Fraction(0)
+    with opened(path) as container, contextlib.suppress(av.error.FFmpegError):
+        for packet in container.demux():
+            if packet.pts is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    return end
 
 
 def picture_end(path: Path) -> Fraction | None:

@@ -22,8 +22,10 @@ from stream.sources.decoding import (
     frame_rotation,
     frame_time,
     opened,
+    packets_end,
     picture_end,
     pixel_aspect,
+    stated_end,
 )
 from stream.sources.resample import MonoResampler
 
@@ -34,6 +36,9 @@ _JUMP = Fraction(1, 10)
 
 _LONGEST_GAP = 600
 """Seconds of missing sound that are believed; a stamp that leaps further is wrong."""
+
+_SHORT_SECONDS = 1
+"""So much may be missing at the end of a file before it counts as cut off: lengths are rounded and estimated."""
 
 _ASSUMED_PERIOD = Fraction(1, 25)
 _KINDS: tuple[Kind, Kind] = ("video", "audio")
@@ -118,18 +123,30 @@ class MediaFile:
         A picture counts at its time and a chunk at its end. Sound that the file's time stamps leap over reads as
         a ``SignalGap``. A damaged file is given as far as it can be read.
         """
-        start = 0
+        start, last = 0, 0.0
         while True:
             end = start
             for item in heapq.merge(self._sound(start), self._pictures(start), key=due):
                 if isinstance(item, AudioChunk):
                     end = _position(item) + len(item.samples)
+                last = due(item)
                 yield item
             if not self.loop:
+                self._look_for_the_end(last)
                 return
             start = max(end, start + self._picture_end(), start + 1)
 
     __iter__ = packets
+
+    def _look_for_the_end(self, last: float) -> None:
+        """See whether the file is as long as it says, once all of it was given and its last was due at ``last``."""
+        stated = None if self.damage else stated_end(self.path)
+        if stated is None or last + self._origin > stated - _SHORT_SECONDS:
+            return
+        # what was not asked for may go on
+        end = packets_end(self.path)
+        if end < stated - _SHORT_SECONDS:
+            self._damaged(f"it breaks off at {float(end):.1f} s and says that it lasts {float(stated):.1f} s")
 
     def _damaged(self, what: str) -> None:
         self.damage = what
