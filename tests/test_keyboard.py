@@ -82,19 +82,10 @@ class Screen:
 def test_p_pauses_a_live_run_and_p_goes_on(terminal: tuple[int, int], tmp_path: Path) -> None:
     ours, theirs = terminal
     clip = write_video(tmp_path / "clip.mkv", [quadrants(64, 48)] * 25, sound=tone(1.0, 16_000))
-    options = [
-        "--loop",
-        "--checkpoint",
-        random_checkpoint_folder,
-        "--engine",
-        "onnx",
-        "--asr",
-        "off",
-        "--no-server",
-    ]
+    options = ["--loop", "--engine", "onnx", "--asr", "off"]
     code = "import sys; sys.argv[0] = 'miar-live'; from stream.cli import live_main; live_main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "--no-server", "--input", clip, *map(str, options)],
+        [sys.executable, "-c", code, "--no-server", "--input", clip, *options],
         stdin=theirs,
         stdout=subprocess.DEVNULL,
         stderr=theirs,
