@@ -175,7 +175,7 @@ def devices(json: Annotated[bool, typer.Option("--json", help="As one JSON array
     typer.echo(list_devices(json))
 
 
-@app.command(epilog="Examples:  miar doctor --json  |  miar doctor --engine tensorrt")
+@app.command(epilog="Example:  miar doctor --engine tensorrt")
 def doctor(
     engine: Annotated[str | None, typer.Option(help="Try this one: build, parity, timing, a report.")] = None,
     checkpoint: Checkpoint = None,

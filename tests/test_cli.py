@@ -177,7 +177,7 @@ def test_useless_checkpoints(
         ("--rate", "nan", "1 to 60"),
         ("--rate", "often", "--rate"),
         ("--engine", "warp", "unknown engine 'warp': choose one of auto, tensorrt"),
-        ("--engine", "tensorrt", "available: onnx"),
+        ("--engine", "tensorrt", "engine not available here: tensorrt ("),
         ("--asr", "ears", "'ears': use auto, whisper"),
         ("--language", "de", "pocketsphinx knows English only"),
         ("--smell", "on", "--smell"),

@@ -13,7 +13,7 @@ from miar_rt.engines import EngineUnavailable
 from miar_rt.engines.export import input_shapes
 from miar_rt.engines.gpu import no_cuda
 from miar_rt.engines.plan_cache import UnusablePlan
-from miar_rt.engines.tensorrt_plan import quiet_logger, runnable
+from miar_rt.engines.tensorrt_plan import Runnable, quiet_logger
 from miar_rt.engines.tensorrt_rtx_engine import build_rtx
 from miar_rt.engines.weightless import WeightlessGraph
 from miar_rt.input_spec import SPEC
@@ -31,7 +31,7 @@ def test_the_real_network_is_built_without_a_card() -> None:
     plan = build_rtx(tensorrt_rtx, checkpoint, SHAPES, "SM89")
     assert len(plan) > sum(array.nbytes for array in checkpoint.state.values())
     with pytest.raises(UnusablePlan, match="does not take it"):
-        runnable(tensorrt_rtx, plan[:1000], quiet_logger(tensorrt_rtx))
+        Runnable(tensorrt_rtx, plan[:1000], quiet_logger(tensorrt_rtx))
 
 
 def test_a_graph_that_cannot_be_read_is_one_line() -> None:
@@ -43,4 +43,4 @@ def test_a_graph_that_cannot_be_read_is_one_line() -> None:
 @pytest.mark.skipif(no_cuda() is not None, reason=f"running an engine needs a driver: {no_cuda()}")
 def test_what_was_built_can_be_started() -> None:
     plan = build_rtx(tensorrt_rtx, load_checkpoint(), SHAPES, "CURRENT")
-    assert runnable(tensorrt_rtx, plan, quiet_logger(tensorrt_rtx))
+    assert Runnable(tensorrt_rtx, plan, quiet_logger(tensorrt_rtx))

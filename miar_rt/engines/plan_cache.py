@@ -11,6 +11,8 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +39,12 @@ class UnusablePlan(RuntimeError):  # noqa: N818 - what is the matter, in one wor
 def cache_folder() -> Path:
     """Where engines are kept."""
     return user_cache_path("miar-live") / "engines"
+
+
+def scratch_folder() -> Path:
+    """Where a builder may leave what speeds up the next build: there, or where it is soon forgotten."""
+    folder = cache_folder()
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="miar-live-"))
 
 
 def digest_of(checkpoint: Checkpoint) -> str:

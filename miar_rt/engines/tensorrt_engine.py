@@ -13,7 +13,7 @@ from miar_rt.engines import EngineUnavailable, one_line
 from miar_rt.engines.cuda_graph import GraphPlan
 from miar_rt.engines.fixed_shapes import FixedShapes, Shapes
 from miar_rt.engines.gpu import find_gpu
-from miar_rt.engines.plan_cache import cache_folder
+from miar_rt.engines.plan_cache import scratch_folder
 from miar_rt.engines.progress import working
 from miar_rt.engines.tensorrt_plan import KeptPlans
 from miar_rt.engines.torch_engine import load_network
@@ -62,7 +62,7 @@ class TensorRtEngine(FixedShapes):
                         arg_inputs=list(example),
                         use_explicit_typing=True,
                         disable_tf32=True,
-                        timing_cache_path=str(cache_folder() / "timing.bin"),
+                        timing_cache_path=str(scratch_folder() / "timing.bin"),
                     )
                 )
             # it raises whatever the part that does not know an operator raises, down to UnboundLocalError

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from miar_rt.checkpoint import Checkpoint
-from miar_rt.engines.cuda_graph import GraphPlan, Tensors, Work
+from miar_rt.engines.cuda_graph import GraphPlan, Tensors
 from miar_rt.engines.export import INPUTS, OUTPUTS
 from miar_rt.engines.fixed_shapes import Shapes
 from miar_rt.engines.gpu import find_gpu
@@ -35,12 +35,12 @@ class KeptPlans:
     ) -> None:
         self._trt, self._build = trt, build
         self._key = machine_key(trt) | {"engine": name, "precision": precision, "checkpoint": digest_of(checkpoint)}
-        self.logger = quiet_logger(trt)
+        self._logger = quiet_logger(trt)
 
     def plan(self, inputs: Shapes, outputs: Shapes) -> GraphPlan:
         """From the cache, or built; captured and ready to run."""
         key = self._key | {"shapes": repr((dict(inputs), dict(outputs)))}
-        work = keep(key, lambda: self._build(inputs, outputs), lambda plan: runnable(self._trt, plan, self.logger))
+        work = keep(key, lambda: self._build(inputs, outputs), lambda plan: Runnable(self._trt, plan, self._logger))
         return GraphPlan(inputs, outputs, work)
 
 
@@ -70,36 +70,36 @@ def quiet_logger(trt: Any) -> Any:
     return Logger()
 
 
-def runnable(trt: Any, plan: bytes, logger: Any) -> Work:
-    """Deserialise an engine; what is given puts it on torch's current stream.
+class Runnable:
+    """A deserialised engine; called, it puts itself on torch's current stream.
 
     Raises
     ------
     UnusablePlan
         When this GPU, driver or release does not take it.
     """
-    import torch
 
-    runtime = trt.Runtime(logger)
-    engine = runtime.deserialize_cuda_engine(plan)
-    context = engine.create_execution_context() if engine else None
-    if context is None:
-        raise UnusablePlan(f"TensorRT {trt.__version__} does not take it")
-    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
-    into = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-    out_of = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]
-    ours = {**_matched(into, INPUTS), **_matched(out_of, OUTPUTS)}
+    def __init__(self, trt: Any, plan: bytes, logger: Any) -> None:
+        # what an engine was made by must live as long as it does
+        self._logger, self._runtime = logger, trt.Runtime(logger)
+        self._engine = engine = self._runtime.deserialize_cuda_engine(plan)
+        self._context: Any = engine.create_execution_context() if engine else None
+        if self._context is None:
+            raise UnusablePlan(f"TensorRT {trt.__version__} does not take it")
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        into = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        out_of = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]
+        self._ours = {**_matched(into, INPUTS), **_matched(out_of, OUTPUTS)}
 
-    def work(inputs: Tensors, outputs: Tensors) -> None:
-        # the runtime is named here so that it lives as long as what runs in it
-        assert runtime is not None  # noqa: S101
+    def __call__(self, inputs: Tensors, outputs: Tensors) -> None:
+        """Compute ``outputs`` from ``inputs``; see ``cuda_graph.Work``."""
+        import torch
+
         tensors = {**inputs, **outputs}
-        for name, our in ours.items():
-            context.set_tensor_address(name, tensors[our].data_ptr())
-        if not context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+        for name, our in self._ours.items():
+            self._context.set_tensor_address(name, tensors[our].data_ptr())
+        if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
             raise RuntimeError("TensorRT could not start the engine")
-
-    return work
 
 
 def _matched(theirs: list[str], ours: tuple[str, ...]) -> dict[str, str]:
