@@ -35,12 +35,16 @@ class FeatureFrame:
         float32 ``[n]``; NaN marks a channel that has no meaning in this frame (pitch of an unvoiced frame).
     valid
         False when the signal arrived but holds nothing to measure (a picture without a face).
+    company
+        Of a face: whether another one, not much smaller, was in the picture when there was last a look around.
+        No score depends on it.
     """
 
     kind: FeatureKind
     t: float
     values: Array
     valid: bool = True
+    company: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from calibration.baseline import Baseline, Neutral
 from calibration.profile import Profile
 from miar_rt.neutral import inputs_name, known_seconds, measure, personal
 from miar_rt.signals import EMOTIONS, FeatureFrame, Modality
-from stream.calibration_meter import Meter
+from stream.calibration_meter import ADVICE, Meter
 from stream.events import Rejection, Result
 from stream.extraction import Step
 from stream.profiles import PARTS
@@ -34,6 +34,9 @@ CODES: Mapping[Modality, Rejection] = {"audio": "too_little_voice", "vision": "t
 FACE_SHARE, LEAST_FACE = 0.5, 3.0
 VOICE_SHARE, LEAST_VOICE = 0.2, 2.0
 """How much of the time a face must be seen and a voiced sound be heard, and seconds at least."""
+
+COMPANY_SHARE = 0.2
+"""With another face in so much of the time that a face is seen, nobody can tell whose was measured."""
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +99,7 @@ def answers(stretch: Stretch, scorer: Scorer, baseline: Mapping[Modality, Baseli
 
 def complain(stretch: Stretch, neutral: Mapping[str, Neutral], probabilities: Floats) -> Complaint | None:
     """Why a stretch is not a neutral that can be used; ``None`` when it is."""
-    return _too_little(stretch, neutral) or _not_neutral(probabilities)
+    return _too_little(stretch, neutral) or _not_alone(stretch.meter) or _not_neutral(probabilities)
 
 
 def _too_little(stretch: Stretch, neutral: Mapping[str, Neutral]) -> Complaint | None:
@@ -112,6 +115,12 @@ def _too_little(stretch: Stretch, neutral: Mapping[str, Neutral]) -> Complaint |
             why = states[part] or remedy
             return Complaint(CODES[name], f"{seconds:.1f} s of {part} and {least[name]:.1f} s are needed: {why}")
     return None
+
+
+def _not_alone(meter: Meter) -> Complaint | None:
+    if meter.company_seconds <= COMPANY_SHARE * meter.face_seconds:
+        return None
+    return Complaint("two_faces", f"for {meter.company_seconds:.1f} s there were {ADVICE['two_faces']}")
 
 
 def _not_neutral(probabilities: Floats) -> Complaint | None:

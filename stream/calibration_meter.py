@@ -28,6 +28,7 @@ LONGEST_FRAME = 0.2
 ADVICE: Mapping[Trouble, str] = {
     "too_dark": "too dark: turn on a light in front of you",
     "no_face": "no face found: look into the camera",
+    "two_faces": "two faces: only the person to be measured may be in the picture",
     "clipping": "too loud, the sound is clipped: turn the microphone down or move away from it",
     "too_quiet": "too quiet: speak up or come closer to the microphone",
     "no_voice": "no voice heard: read the lines aloud",
@@ -63,16 +64,17 @@ class Meter:
     ----------
     sees, hears
         As given.
-    now, face_seconds, voice_seconds
-        Seconds so far, with a face, and with somebody speaking.
+    now, face_seconds, voice_seconds, company_seconds
+        Seconds so far, with a face, with somebody speaking, and with another face beside the first.
     """
 
     def __init__(self, sees: bool, hears: bool, began: float = 0.0) -> None:
         self.sees, self.hears = sees, hears
         self._began = began
-        self.now = self.face_seconds = self.voice_seconds = 0.0
+        self.now = self.face_seconds = self.voice_seconds = self.company_seconds = 0.0
         self._picture: float | None = None
         self._light, self._face, self._level, self._clipped, self._voice = (_Recent() for _ in range(5))
+        self._company = _Recent()
 
     def take(self, step: Step) -> None:
         """Take what has come out by ``step.now``."""
@@ -95,8 +97,11 @@ class Meter:
         elif frame.kind == "face":
             before, self._picture = self._picture, frame.t
             self._face.add(frame.t, frame.valid)
+            self._company.add(frame.t, frame.valid and frame.company)
             if frame.valid and before is not None:
-                self.face_seconds += min(max(frame.t - before, 0.0), LONGEST_FRAME)
+                seen = min(max(frame.t - before, 0.0), LONGEST_FRAME)
+                self.face_seconds += seen
+                self.company_seconds += seen * frame.company
 
     def states(self) -> dict[str, str | None]:
         """Face and voice by name, as far as wanted: what to mend, or ``None`` where all is well."""
@@ -116,7 +121,7 @@ class Meter:
             return "too_dark"
         if (self._face.over(_mean) or 0.0) < 0.5:
             return "no_face"
-        return None
+        return "two_faces" if (self._company.over(_mean) or 0.0) > 0.5 else None
 
     def _of_voice(self) -> Trouble | None:
         if (self._clipped.over(_mean) or 0.0) > CLIPPED_SHARE:

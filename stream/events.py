@@ -187,8 +187,10 @@ class Landmarks(msgspec.Struct, frozen=True, tag_field="type", tag="landmarks", 
     points: list[tuple[float, float, float]] | None
 
 
-Trouble: TypeAlias = Literal["too_dark", "no_face", "clipping", "too_quiet", "no_voice"]
-Rejection: TypeAlias = Literal["too_little_face", "too_little_voice", "not_neutral", "not_saved", "interrupted"]
+Trouble: TypeAlias = Literal["too_dark", "no_face", "two_faces", "clipping", "too_quiet", "no_voice"]
+Rejection: TypeAlias = Literal[
+    "too_little_face", "too_little_voice", "two_faces", "not_neutral", "not_saved", "interrupted"
+]
 
 
 class CalibrationPart(msgspec.Struct, frozen=True):

@@ -61,7 +61,8 @@ class FaceExtractor:
         """
         image = _checked(image)
         self._landmarks = self._finder.find(t, image)
-        frame = _frame(t, self._landmarks, image)
+        company = isinstance(self._finder, PrimaryFace) and self._finder.company
+        frame = _frame(t, self._landmarks, image, company)
         if self._appearance is not None and self._landmarks is not None:
             frame.values[SPEC.vision_groups["appearance"]] = self._appearance.embed(image, self._landmarks)
         return frame
@@ -86,10 +87,10 @@ def face_values(landmarks: Array, width: int, height: int) -> Array:
     return values
 
 
-def _frame(t: float, landmarks: Array | None, image: Image) -> FeatureFrame:
+def _frame(t: float, landmarks: Array | None, image: Image, company: bool) -> FeatureFrame:
     if landmarks is None:
         return FeatureFrame("face", t, np.full(SPEC.widths["vision"], np.nan, np.float32), valid=False)
-    return FeatureFrame("face", t, face_values(landmarks, image.shape[1], image.shape[0]))
+    return FeatureFrame("face", t, face_values(landmarks, image.shape[1], image.shape[0]), company=company)
 
 
 def _checked(image: Image) -> Image:
