@@ -78,7 +78,15 @@ class Saboteur:
 
 
 class Recordings:
-    """Stands where a session has its recorder, so that another can take over while the session runs."""
+    """Stands where a session has its recorder, so that another can take over while the session runs.
+
+    Attributes
+    ----------
+    made
+        Folder of each recording, with the times of the results that must be in it.
+    full
+        Whether the disk is: what comes from then on cannot be there.
+    """
 
     def __init__(self, folder: Path, scorer: Scorer, config: SessionConfig) -> None:
         self._folder, self._scorer, self._config = folder, scorer, config
@@ -91,6 +99,7 @@ class Recordings:
         self.recorder = Recorder(folder, describe_session(self._scorer, self._config, "sphinx", "faults"))
         self.recorder.__enter__()
         self.made.append((folder, []))
+        self.full = False
 
     def put(self, entry: Entry) -> None:
         """As ``Recorder.put``."""
@@ -98,7 +107,7 @@ class Recordings:
 
     def take(self, event: Outgoing) -> None:
         """As ``Recorder.take``; remembers what must be in the recording."""
-        if isinstance(event, Result) and not self.ended:
+        if isinstance(event, Result) and not self.full:
             self.made[-1][1].append(event.media_time)
         self.recorder.take(event)
 
@@ -167,6 +176,7 @@ class World:
 
     def fill_disk(self) -> None:
         """No file can grow beyond what the recording holds now; waits until the recording has noticed."""
+        self.recordings.full = True
         limit = self.recordings.file.stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         deadline = time.monotonic() + ANSWER_SECONDS
