@@ -1,16 +1,17 @@
 # Everything runs in .venv, which the first call makes. Another interpreter: make demo PYTHON=/path/to/python3.12
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench bench-fusion clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 PORT ?= 8765
+DATA ?= corpora
 STAMP := $(VENV)/.installed-
 INSTALLS_FROM := pyproject.toml scripts/setup.sh $(wildcard constraints/*.txt)
 
 help: ## What can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 10
 
 setup: ## Install again, for example after adding a system package
 	@rm -f $(STAMP)*
@@ -42,6 +43,9 @@ format: $(STAMP)test ## Rewrite the code in the house's format
 
 bench: $(STAMP)test ## Measure latency, cost and memory on this machine
 	@$(BIN)/python scripts/latency_bench.py
+
+bench-fusion: $(STAMP)test ## Hold MIAR against its peers, for hours; goes on where it stopped: make bench-fusion DATA=DIR
+	@$(BIN)/python scripts/bench_fusion.py --data "$(DATA)"
 
 clean: ## Remove the environment and everything made
 	@rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

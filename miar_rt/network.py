@@ -285,7 +285,7 @@ class Miar(nn.Module):
             sequence, mask = self.adapters[name](windows[i], masks[i], condition)
             sequences.append(sequence + self.kinds[i])
             kept.append(mask)
-            kinds.append(self.own[i].unsqueeze(1).expand(-1, sequence.shape[1]))
+            kinds.append(self.itself[i, :3].unsqueeze(1).expand(-1, sequence.shape[1]))
         null = self.null.expand(groups.shape[0], -1, -1)
         return torch.cat([null, *sequences], dim=1), torch.cat(kinds, dim=1), torch.cat(kept, dim=1)
 
@@ -314,9 +314,13 @@ class Miar(nn.Module):
         fused_row = nn.functional.pad(presence.flatten(0, 1), (0, 1)).unsqueeze(1) * self.itself[3].unsqueeze(1)
         return _bias(torch.clamp(self.itself + fused_row, max=1.0))
 
+    def _open(self, presence: Tensor) -> Tensor:
+        """Which of the four tokens the gate may choose, ``[B, P, 4]``."""
+        return nn.functional.pad(presence, (0, 1), value=1.0)
+
     def _answer(self, tokens: Tensor, unimodal: Tensor, presence: Tensor) -> Outputs:
         normed = self.norm(tokens)
-        open_gates = nn.functional.pad(presence, (0, 1), value=1.0)
+        open_gates = self._open(presence)
         scores = self.gate(normed).squeeze(-1) if self.config.gate else torch.zeros_like(open_gates)
         gate = torch.softmax(scores + _bias(open_gates), dim=-1)
         joint = (gate.unsqueeze(-1) * normed).sum(dim=2)

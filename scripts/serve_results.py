@@ -115,12 +115,7 @@ def main() -> None:
     given = parser.parse_args()
     allow_files(given.clients + 256)
     over = threading.Event()
-
-    def wait_for_the_end() -> None:
-        sys.stdin.read()
-        over.set()
-
-    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
     options = Options(max_clients=given.clients, identify_seconds=given.identify)
     with Server(port=0, token=given.token or None, on_request=msgspec.to_builtins, options=options) as server:
         print(server.port, flush=True)

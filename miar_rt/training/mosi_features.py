@@ -284,20 +284,21 @@ def _npz_splits(path: Path) -> dict[str, dict[str, Any]]:
     return {split: {name: array[rows] for name, array in arrays.items()} for split, rows in folds.items()}
 
 
-def read_vectors(path: Path) -> dict[str, Any]:
-    """The arrays ``id text audio video labels`` of the rated utterances in the Poria test part of an npz.
+def read_vectors(path: Path, *others: str) -> dict[str, Any]:
+    """Arrays ``id text audio video labels``, and ``others``, of the rated utterances in an npz's Poria test part.
 
     Raises
     ------
     ValueError
         When it cannot be read, or an array is missing or of another length.
     """
+    needed = (*NPZ_ARRAYS, *others)
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in NPZ_ARRAYS if name in archive.files}
+            arrays = {name: archive[name] for name in needed if name in archive.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path}: not a readable npz file") from error
-    missing = [name for name in NPZ_ARRAYS if name not in arrays]
+    missing = [name for name in needed if name not in arrays]
     if missing:
         raise ValueError(f"{path}: lacks the arrays {', '.join(missing)}")
     if len({array.shape[:1] for array in arrays.values()}) > 1:

@@ -12,7 +12,9 @@ from miar_rt.network import MASKED, Attention, MiarConfig
 from miar_rt.signals import MODALITIES
 from miar_rt.training.peer import Inputs, Peer
 
-MULT_WIDTH, MULT_HEADS, MULT_LAYERS = 40, 10, 4
+LAYERS, HEAD = 4, 4
+PUBLISHED_SHARE = 40 / 128
+"""Of MIAR's width: 40 channels, as published for CMU-MOSI, beside the 128 of the live network."""
 
 
 class _Crossmodal(nn.Module):
@@ -23,7 +25,7 @@ class _Crossmodal(nn.Module):
 
     def __init__(self, width: int, layers: int, dropout: float) -> None:
         super().__init__()
-        self.attentions = nn.ModuleList(Attention(width, MULT_HEADS) for _ in range(layers))
+        self.attentions = nn.ModuleList(Attention(width, width // HEAD) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * layers))
         self.feedforwards = nn.ModuleList(
             nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
@@ -52,20 +54,20 @@ def _positions(steps: int, width: int) -> Tensor:
 class MulT(Peer):
     """MulT (Tsai et al., ACL 2019): six crossmodal transformers, three over what they give, the last steps.
 
-    Width 40, ten heads and four blocks as published for CMU-MOSI, whatever the other networks' width.
+    Width 40, ten heads and four blocks as published for CMU-MOSI where MIAR is 128 wide; in proportion elsewhere.
     """
 
     def __init__(self, config: MiarConfig, shapes: Shapes) -> None:
-        joint = 6 * MULT_WIDTH
+        width = HEAD * max(round(config.width * PUBLISHED_SHARE / HEAD), 1)
+        joint = 6 * width
         super().__init__(joint, shapes)
+        self.width = width
         self.project = nn.ModuleList(
-            nn.Conv1d(
-                shapes.widths[name], MULT_WIDTH, 3 if shapes.steps[name] > 1 else 1, padding="same", bias=False
-            )
+            nn.Conv1d(shapes.widths[name], width, 3 if shapes.steps[name] > 1 else 1, padding="same", bias=False)
             for name in MODALITIES
         )
-        self.crossmodal = nn.ModuleList(_Crossmodal(MULT_WIDTH, MULT_LAYERS, config.dropout) for _ in range(6))
-        self.memory = nn.ModuleList(_Crossmodal(2 * MULT_WIDTH, 3, config.dropout) for _ in range(3))
+        self.crossmodal = nn.ModuleList(_Crossmodal(width, LAYERS, config.dropout) for _ in range(6))
+        self.memory = nn.ModuleList(_Crossmodal(2 * width, 3, config.dropout) for _ in range(3))
         self.residual = nn.Sequential(
             nn.Linear(joint, joint), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(joint, joint)
         )
@@ -78,7 +80,7 @@ class MulT(Peer):
         for i, project in enumerate(self.project):
             mask = inputs.masks[i].repeat_interleave(patterns, 0) * here[:, i : i + 1]
             low = project(inputs.windows[i].transpose(1, 2)).transpose(1, 2).repeat_interleave(patterns, 0)
-            low = low * math.sqrt(MULT_WIDTH) + _positions(low.shape[1], MULT_WIDTH).to(low)
+            low = low * math.sqrt(self.width) + _positions(low.shape[1], self.width).to(low)
             sequences.append(low * mask.unsqueeze(-1))
             biases.append(((1.0 - mask) * MASKED).unsqueeze(1))
         last = torch.cat([self._target(i, sequences, biases) for i in range(3)], dim=-1)

@@ -14,7 +14,7 @@ from stream.sources import OPEN_SECONDS, SourceError
 from stream.sources.camera import Camera
 
 if TYPE_CHECKING:
-    from stand_ins import MjpegCamera
+    from conftest import MjpegCamera
 
 pytestmark = pytest.mark.device
 

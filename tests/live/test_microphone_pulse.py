@@ -15,7 +15,7 @@ from stream.sources import SourceError
 from stream.sources.microphone import Microphone, discover_microphones
 
 if TYPE_CHECKING:
-    from stand_ins import PulseMicrophone
+    from conftest import PulseMicrophone
 
 pytestmark = pytest.mark.device
 
