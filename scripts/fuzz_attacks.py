@@ -276,7 +276,12 @@ def too_long(rng: random.Random) -> Case:
 
 def secret_page(rng: random.Random) -> Case:
     """The metrics without the token."""
-    made = ({}, {"Authorization": "Bearer x"}, {"Authorization": "Basic eDp4"}, {"Authorization": "Bearer \xff"})
+    made: tuple[dict[str, str], ...] = (
+        {},
+        {"Authorization": "Bearer x"},
+        {"Authorization": "Basic eDp4"},
+        {"Authorization": "Bearer \xff"},
+    )
     return _case("metrics without the token", request("/metrics", headers=rng.choice(made)), "HTTP 401")
 
 

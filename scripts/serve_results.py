@@ -115,7 +115,12 @@ def main() -> None:
     given = parser.parse_args()
     allow_files(given.clients + 256)
     over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     options = Options(max_clients=given.clients, identify_seconds=given.identify)
     with Server(port=0, token=given.token or None, on_request=msgspec.to_builtins, options=options) as server:
         print(server.port, flush=True)

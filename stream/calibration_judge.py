@@ -111,6 +111,9 @@ def _too_little(stretch: Stretch, neutral: Mapping[str, Neutral]) -> Complaint |
     for name in sorted(stretch.wanted):
         part, remedy = PARTS[name], REMEDIES[name]
         seconds = known_seconds(name, neutral[name]) if name in neutral else 0.0
+        if name == "vision":
+            # a camera may give fewer pictures than the window has rows
+            seconds = stretch.meter.face_seconds
         if seconds < least[name]:
             why = states[part] or remedy
             return Complaint(CODES[name], f"{seconds:.1f} s of {part} and {least[name]:.1f} s are needed: {why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 import tempfile
@@ -14,7 +15,16 @@ from typing import TYPE_CHECKING
 
 from stream.doctor import Check, Examiner
 from stream.doctor_gpu import examine_gpu, examine_threads
-from stream.doctor_packages import DISTRIBUTION, conflicts, installed_versions, judge, requirements, shadows
+from stream.doctor_packages import (
+    DISTRIBUTION,
+    conflicts,
+    extras,
+    installed_versions,
+    judge,
+    requirements,
+    shadows,
+    twins,
+)
 from stream.sources import Device, SourceError
 
 if TYPE_CHECKING:
@@ -47,6 +57,7 @@ def _packages() -> Iterator[Check]:
     if needed and not problems:
         yield Check("packages", True, f"{len(needed)} installed, all in range", essential=True)
     yield from problems
+    yield from twins(versions)
     yield from shadows(metadata.packages_distributions())
 
 
@@ -155,7 +166,9 @@ def _checkpoint() -> Iterator[Check]:
     trained = ", ".join(corpora) or "nothing it tells of"
     yield Check("checkpoint", True, f"{checkpoint.name} loads; trained on {trained}", essential=True)
     if "ravdess" in corpora:
-        yield Check("licence", None, f"{checkpoint.name}: RAVDESS is CC BY-NC-SA 4.0, no commercial use")
+        yield Check(
+            "licence: checkpoint", None, f"{checkpoint.name}: RAVDESS is CC BY-NC-SA 4.0, no commercial use"
+        )
     yield _engine(checkpoint)
 
 
@@ -178,6 +191,10 @@ def _cameras() -> Iterator[Check]:
 
     mend = "connect one (a user needs the group video: sudo usermod -aG video $USER), or miar-live --camera URL"
     yield _devices("camera", discover_cameras, mend)
+    closed = [node for d in discover_cameras() if not os.access(node := f"/dev/video{d.index}", os.R_OK | os.W_OK)]
+    if closed:
+        detail = f"no right to open {', '.join(closed)}"
+        yield Check("camera: permission", False, detail, "sudo usermod -aG video $USER  (then log in again)")
 
 
 def _microphones() -> Iterator[Check]:
@@ -228,8 +245,27 @@ def _cache() -> Iterator[Check]:
         yield Check("cache", True, f"{folder} can be written")
 
 
+def _personal() -> Iterator[Check]:
+    """Where profiles and the agreement to the notice are, and whether others can read them."""
+    from stream.consent import consent_file, has_agreed
+
+    folder = consent_file().parent
+    here = next(one for one in (folder, *folder.parents) if one.exists())
+    open_to_others = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+    if not os.access(here, os.W_OK):
+        detail = f"{folder} cannot be written: profiles cannot be kept, and the notice is shown at each start"
+        yield Check("personal files", False, detail, f"sudo chown -R $USER {here}")
+    elif open_to_others:
+        detail = f"others can read {open_to_others[0]}"
+        yield Check("personal files", False, detail, f"chmod -R go= {folder}")
+    else:
+        yield Check("personal files", True, f"{folder} can be written, and nobody else reads what is in it")
+    said = "was agreed to" if has_agreed() else "is shown, and wants a yes, when devices are first used"
+    yield Check("notice", None, f"what people in view must know {said} (docs/responsible-use.md)")
+
+
 def _licence() -> Iterator[Check]:
-    yield Check("licence", None, "openSMILE: audEERING's research licence, no commercial use (its wheel says MIT)")
+    yield Check("licence: openSMILE", None, "audEERING's research licence, no commercial use (its wheel says MIT)")
 
 
 EXAMINERS: tuple[Examiner, ...] = (
@@ -249,5 +285,7 @@ EXAMINERS: tuple[Examiner, ...] = (
     Examiner("threads", False, examine_threads),
     Examiner("port", False, _port),
     Examiner("cache", False, _cache),
-    Examiner("licence", False, _licence),
+    Examiner("personal files", False, _personal),
+    Examiner("Lab Streaming Layer", False, extras),
+    Examiner("licence: openSMILE", False, _licence),
 )

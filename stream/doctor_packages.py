@@ -96,6 +96,25 @@ def conflicts(versions: Mapping[str, str]) -> Iterator[Check]:
         yield _conflict("tensorrt", problem, "pip uninstall torch-tensorrt-rtx")
 
 
+def twins(versions: Mapping[str, str]) -> Iterator[Check]:
+    """Two packages that fill one folder, which is well as long as both stay."""
+    plain, contrib = versions.get("opencv-python"), versions.get("opencv-contrib-python")
+    if plain and plain == contrib:
+        detail = (
+            f"opencv-python and opencv-contrib-python (mediapipe's) {plain} share the folder cv2: remove neither"
+        )
+        mend = f"pip install --force-reinstall --no-deps opencv-contrib-python=={contrib}  (should one be gone)"
+        yield Check("opencv", None, detail, mend)
+
+
+def extras() -> Iterator[Check]:
+    """Packages of outputs that not everybody wants."""
+    for name, extra, module in (("Lab Streaming Layer", "lsl", "pylsl"), ("OSC", "osc", "pythonosc")):
+        there = find_spec(module) is not None
+        detail = f"miar-live --{extra} can send" if there else f"miar-live --{extra} needs a package more"
+        yield Check(name, there or None, detail, None if there else f"pip install '{DISTRIBUTION}[{extra}]'")
+
+
 def _conflict(name: str, problem: str, mend: str) -> Check:
     return Check(f"conflict: {name}", False, problem, mend, essential=True)
 

@@ -57,8 +57,8 @@ class Devices:
             self.audio = Slot[AudioSource](media) if self.hears else None
             return
         absent: list[str] = []
-        self.video = self._open(self._camera, absent) if self._sees else None
-        self.audio = self._open(self._microphone, absent) if self.hears else None
+        self.video = self._open("camera", self._camera, absent) if self._sees else None
+        self.audio = self._open("microphone", self._microphone, absent) if self.hears else None
         self._sees, self.hears = self.video is not None, self.audio is not None
         self._need_something(absent)
         lines.extend(f"warning: {reason}" for reason in absent)
@@ -78,6 +78,15 @@ class Devices:
                 f"nothing to look at or listen to{why}: give --camera, --mic or --input, or see `miar devices`"
             )
 
+    def _keep_to(self, kind: str, identifier: str) -> None:
+        """Take the same device again after a replug, which can change numbers and which one is the first.
+
+        Which microphone is the default is for the sound server to say, and a URL is its own identifier.
+        """
+        which = self._which[kind]
+        if "://" not in (which or "") and (which is not None or kind == "camera"):
+            self._which[kind] = identifier
+
     def _camera(self) -> VideoSource:
         from stream.sources.camera import Camera
 
@@ -88,13 +97,14 @@ class Devices:
 
         return Microphone(self._which["microphone"], self._clock)
 
-    def _open(self, make: Callable[[], Some], absent: list[str]) -> Slot[Some] | None:
+    def _open(self, kind: str, make: Callable[[], Some], absent: list[str]) -> Slot[Some] | None:
         source = make()
         try:
             source.__enter__()
         except NoDefaultDevice as error:
             absent.append(str(error))
             return None
+        self._keep_to(kind, source.identifier)
         slot = Slot(source, make)
         self._held.callback(slot.close)
         return slot

@@ -24,7 +24,7 @@ from stream.clock import CaptureClock
 from stream.events import SAMPLE_RATE, AudioChunk, DeviceStatus, Hint, Outgoing, Reason, SignalGap, Status
 from stream.liveness import PictureWatch, SoundWatch, Watch
 from stream.onlookers import Onlookers
-from stream.pace import Pace
+from stream.pace import Losses, Pace
 from stream.senses import Hearing
 from stream.session import Session, SessionConfig, Signal
 from stream.sources import AudioSource, VideoSource
@@ -100,7 +100,7 @@ class Live:
         self._notices: Mailbox[Status] = Mailbox(64)
         self._orders: Mailbox[Callable[[Session], None]] = Mailbox(64)
         self.onlookers = Onlookers()
-        self._dropped = dict.fromkeys(("frames", "samples", "speech"), 0)
+        self._dropped = Losses(("frames", "samples", "speech"))
         self._pace = Pace()
         self._behind = False
         self._began = 0.0
@@ -251,7 +251,7 @@ class Live:
             watch = PictureWatch(source.name, self._video.device)
             while self._video.serves(worker):
                 frame = source.read_latest(PICTURE_MAX_AGE, WAIT_SECONDS)
-                self._dropped["frames"] = source.dropped_frames
+                self._dropped.count("frames", source, source.dropped_frames)
                 watch.take(self._clock.now(), frame)
                 self._heed(worker, "vision", watch)
                 if frame is None:
@@ -273,7 +273,7 @@ class Live:
             watch = SoundWatch(source.name, self._audio.device)
             while self._audio.serves(worker):
                 items = source.read(SOUND_WAIT_SECONDS)
-                self._dropped["samples"] = source.dropped_samples
+                self._dropped.count("samples", source, source.dropped_samples)
                 watch.take(self._clock.now(), items)
                 self._heed(worker, "audio", watch)
                 if not self.paused:

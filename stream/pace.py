@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from stream.events import SAMPLE_RATE
 
@@ -12,6 +12,20 @@ PICTURES_A_SECOND = 10.0
 LATEST_SOUND_SECONDS = 0.5
 LATEST_WORDS_SECONDS = 2.0
 """A recogniser that decodes a growing buffer pauses for a second or so by design."""
+
+
+class Losses(dict[str, int]):
+    """What was lost so far, by kind, to sources that follow one another and each count from 0."""
+
+    def __init__(self, kinds: Iterable[str]) -> None:
+        super().__init__(dict.fromkeys(kinds, 0))
+        self._counted: dict[str, tuple[object, int]] = {}
+
+    def count(self, kind: str, source: object, lost: int) -> None:
+        """Take what ``source`` has lost by now."""
+        before, counted = self._counted.get(kind, (None, 0))
+        self[kind] += lost - (counted if before is source else 0)
+        self._counted[kind] = source, lost
 
 
 class Pace:

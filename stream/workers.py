@@ -18,8 +18,8 @@ LONGEST_ABSENCE = 1.5
 DOUBLINGS = 16
 """Of the first backoff at most: a device may stay away for hours, and powers of two overflow."""
 
-HEALTHY_SECONDS = 30.0
-"""A worker that ran so long before it crashed or lost its device starts counting anew."""
+HEALTHY_SECONDS = 10.0
+"""A worker that ran so long since it last crashed, or lost its device, starts counting anew."""
 
 log = logging.getLogger("miar.live")
 Item = TypeVar("Item")
@@ -105,7 +105,7 @@ class Worker:
         self._failed = failed
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"miar-{name}", daemon=True)
-        self._began = 0.0
+        self._began = self._ran = 0.0
         self._beaten: float | None = None
         self._crashes = 0
         self._inherited: str | None = None
@@ -143,7 +143,7 @@ class Worker:
         """Begin in the place of one that stalled, which counts as its crash; that one ends if it moves again."""
         stalled.stop()
         self.restarts = stalled.restarts + 1
-        self._began, self._crashes = stalled._began, stalled._crashes
+        self._began, self._ran, self._crashes = stalled._began, stalled._ran, stalled._crashes
         self._inherited = cause
         self.start()
 
@@ -162,11 +162,13 @@ class Worker:
         if self._inherited is not None and self._hopeless("stalled", self._inherited):
             return
         while not self.stopping:
-            self._began, self._beaten = time.monotonic(), None
+            self._began = time.monotonic()
             try:
-                self._body(self)
+                self._do()
             except DeviceLost as error:
-                losses = 1 + losses * self._sickly
+                ran = time.monotonic() - self._began
+                losses = 1 + losses * (ran < HEALTHY_SECONDS)
+                self._ran += ran
                 if self._gone(error):
                     return
                 pause = _pause(losses, LONGEST_ABSENCE)
@@ -177,12 +179,13 @@ class Worker:
             else:
                 return
             self.restarts += 1
-            self._beaten = None
             self._stop.wait(pause)
 
-    @property
-    def _sickly(self) -> bool:
-        return time.monotonic() - self._began < HEALTHY_SECONDS
+    def _do(self) -> None:
+        try:
+            self._body(self)
+        finally:
+            self._beaten = None
 
     def _gone(self, error: DeviceLost) -> bool:
         """Whether there is nothing to wait for after a device was lost; says so, or that it was lost."""
@@ -196,7 +199,8 @@ class Worker:
         if self.stopping:
             log.debug("%s %s while it was stopped", self.name, what, exc_info=True)
             return True
-        self._crashes = count = 1 + self._crashes * self._sickly
+        ran, self._ran = self._ran + time.monotonic() - self._began, 0.0
+        self._crashes = count = 1 + self._crashes * (ran < HEALTHY_SECONDS)
         trace = log.isEnabledFor(logging.DEBUG)
         if count <= RESTARTS:
             told = (self.name, what, count, RESTARTS, cause)

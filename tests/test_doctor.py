@@ -22,7 +22,7 @@ from stream.doctor import Check, Examiner, as_document, as_table, examine
 from stream.doctor_checks import EXAMINERS
 from stream.doctor_engine import try_engine
 from stream.doctor_gpu import judge_threads, judge_torch, judge_whisper
-from stream.doctor_packages import conflicts, installed_versions, judge, shadows
+from stream.doctor_packages import conflicts, installed_versions, judge, shadows, twins
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -174,6 +174,13 @@ def test_a_local_or_pre_release_build_of_torch_is_in_range() -> None:
     assert list(judge([Requirement("torch>=2.3")], {"torch": "2.5.0a0+872d972e41.nv24.08"})) == []
 
 
+def test_two_packages_in_one_folder_are_named_and_no_failure() -> None:
+    (check,) = twins(GOOD)
+    assert (check.name, check.ok, check.essential) == ("opencv", None, False)
+    assert "4.11.0.86 share the folder cv2" in check.detail
+    assert list(twins({"opencv-contrib-python": "4.11.0.86"})) == []
+
+
 def test_another_package_called_stream_is_noticed() -> None:
     assert list(shadows({"stream": ["miar-live", "Miar_Live"], "numpy": ["numpy"]})) == []
     (check,) = shadows({"stream": ["miar-live", "stream.py"]})
@@ -205,6 +212,23 @@ def test_no_real_check_breaks(here: list[Check]) -> None:
 def test_every_failure_names_what_mends_it(here: list[Check]) -> None:
     assert not [check for check in here if check.ok is False and not check.mend]
     assert not [check for check in here if "\n" in check.detail]
+
+
+def test_every_check_has_a_name_of_its_own(here: list[Check]) -> None:
+    names = [check.name for check in here]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_files_that_others_can_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    fine, notice = examined("personal files")
+    assert (fine.ok, notice.ok) == (True, None)
+    assert "wants a yes" in notice.detail
+    (tmp_path / "miar-live").mkdir()
+    (tmp_path / "miar-live" / "notice.json").write_text("{}")
+    (tmp_path / "miar-live" / "notice.json").chmod(0o644)
+    open_, _ = examined("personal files")
+    assert (open_.ok, open_.mend) == (False, f"chmod -R go= {tmp_path / 'miar-live'}")
 
 
 def examined(name: str) -> list[Check]:

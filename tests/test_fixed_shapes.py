@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from random_checkpoint import random_checkpoint
+from test_engines import built_windows
 
 from miar_rt.checkpoint import Checkpoint, load_checkpoint
 from miar_rt.engines import EngineFailed, EngineUnavailable
@@ -23,6 +24,7 @@ from miar_rt.engines.stepping import Stepping
 from miar_rt.engines.torch_engine import TorchEngine, load_network
 from miar_rt.input_spec import SPEC
 from miar_rt.signals import Array
+from miar_rt.window import as_batch
 
 BUILDS = {"compile", "tensorrt", "tensorrt-rtx"}
 """Engines that take a minute or more for each number of windows."""
@@ -188,6 +190,10 @@ def test_every_engine_here_answers_as_float64_does(name: str) -> None:
         found = check(engine, checkpoint, sizes)
         assert engine.name == name, engine.describe()
         assert {windows: parity for windows, parity in found.items() if not parity.within(engine.precision)} == {}
+        truth = TorchEngine(checkpoint, dtype=torch.float64)
+        for window in map(as_batch, ([one] for one in built_windows(checkpoint))):
+            scores = compare(engine.score(window, everywhere(1)), truth.score(window, everywhere(1)))
+            assert scores.within(engine.precision), scores
         assert engine.precision == "float32" or engine.precision in line
     finally:
         engine.close()

@@ -90,6 +90,12 @@ def test_too_little_is_refused_with_what_is_missing() -> None:
     assert str(complain(away, measure(_frames(away)), NOTHING)).endswith("no face found: look into the camera")
 
 
+def test_a_slow_camera_is_enough() -> None:
+    """In the dark many cameras give seven pictures a second."""
+    slow = stretch(voice_frames(20.0), list(face_frames(20.0))[::2])
+    assert complain(slow, measure(_frames(slow)), NOTHING) is None
+
+
 def _frames(one: Stretch) -> list[FeatureFrame]:
     return [signal for step in one.steps for signal in step.signals if isinstance(signal, FeatureFrame)]
 

@@ -1,6 +1,6 @@
 """What is said of a machine that cannot keep up."""
 
-from stream.pace import Pace
+from stream.pace import Losses, Pace
 
 
 def pace_after(pictures: int, sound_lag: float = 0.0) -> Pace:
@@ -43,3 +43,11 @@ def test_words_that_are_late_are_told() -> None:
     assert pace.judge(2.0, {}) == ""
     pace.pictures, pace.words_lag = 120, 3.0
     assert pace.judge(4.0, {}) == "words are 3.0 s late"
+
+
+def test_losses_add_up_over_sources_that_follow_one_another() -> None:
+    losses, first, second = Losses(("frames", "samples")), object(), object()
+    for source, lost in ((first, 0), (first, 3), (first, 5), (second, 0), (second, 2)):
+        losses.count("frames", source, lost)
+    losses.count("samples", first, 9)
+    assert losses == {"frames": 7, "samples": 9}

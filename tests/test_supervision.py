@@ -10,7 +10,7 @@ import pytest
 
 from stream import supervision
 from stream.supervision import Crew
-from stream.workers import RESTARTS, Worker
+from stream.workers import RESTARTS, DeviceGone, Worker
 
 LONG = 30.0
 
@@ -142,3 +142,23 @@ def test_before_its_first_beat_and_after_its_end_nobody_is_still() -> None:
     worker.start()
     assert worker.join(LONG)
     assert worker.still_for(later()) == 0.0
+
+
+def test_one_that_gave_up_is_not_expected_to_move() -> None:
+    giving_up, free, still = threading.Event(), threading.Event(), list[float]()
+
+    def body(worker: Worker) -> None:
+        worker.beat()
+        raise DeviceGone("for good")
+
+    def failed(_: str) -> None:
+        giving_up.set()
+        assert free.wait(LONG)
+
+    worker = Worker("look", body, print, failed)
+    worker.start()
+    assert giving_up.wait(LONG)
+    still.append(worker.still_for(later()))
+    free.set()
+    assert worker.join(LONG)
+    assert still == [0.0]

@@ -14,7 +14,7 @@ from stream.sources import OPEN_SECONDS, SourceError
 from stream.sources.camera import Camera
 
 if TYPE_CHECKING:
-    from conftest import MjpegCamera
+    from stand_ins import MjpegCamera
 
 pytestmark = pytest.mark.device
 

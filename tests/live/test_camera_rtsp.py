@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,40 +10,17 @@ import pytest
 from stream.clock import CaptureClock
 from stream.sources.camera import Camera
 
+if TYPE_CHECKING:
+    from conftest import RtspCamera
+
 pytestmark = pytest.mark.device
 
-SYSTEM_PYTHON = "/usr/bin/python3"
 LIMIT = 60.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def rtsp_camera() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    port = free_port()
-    script = Path(__file__).with_name("rtsp_server.py")
-    try:
-        server = subprocess.Popen(
-            [SYSTEM_PYTHON, str(script), str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-    except OSError:
-        pytest.skip(f"no {SYSTEM_PYTHON}")
-    with server:
-        if server.stdout is None or server.stdout.readline().strip() != "ready":
-            server.kill()
-            pytest.skip("no GStreamer RTSP server: apt install gir1.2-gst-rtsp-server-1.0 python3-gi")
-        yield f"rtsp://127.0.0.1:{port}/live", server
-        server.kill()
-
-
-def test_pictures_arrive_and_the_end_is_noticed(rtsp_camera: tuple[str, subprocess.Popen[str]]) -> None:
-    url, server = rtsp_camera
+def test_pictures_arrive_and_the_end_is_noticed(rtsp_camera: RtspCamera) -> None:
     clock = CaptureClock()
-    with Camera(url, clock) as camera:
+    with Camera(rtsp_camera.url, clock) as camera:
         frames = [camera.read_latest(LIMIT, LIMIT) for _ in range(10)]
         images = [frame.image for frame in frames if frame is not None]
         assert len(images) == 10
@@ -55,7 +29,7 @@ def test_pictures_arrive_and_the_end_is_noticed(rtsp_camera: tuple[str, subproce
         # the bars of the SMPTE picture go from light grey to blue: red comes first in our order
         assert np.ptp(left) < 30.0
         assert right[2] > right[0] + 100.0
-        server.kill()
+        rtsp_camera.stop()
         while not camera.lost:
             camera.read_latest(LIMIT, 0.1)
             assert clock.now() < LIMIT

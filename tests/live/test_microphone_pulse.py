@@ -15,7 +15,7 @@ from stream.sources import SourceError
 from stream.sources.microphone import Microphone, discover_microphones
 
 if TYPE_CHECKING:
-    from conftest import PulseMicrophone
+    from stand_ins import PulseMicrophone
 
 pytestmark = pytest.mark.device
 
