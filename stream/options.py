@@ -89,6 +89,8 @@ class ReplayOptions:
 def check_options(options: LiveOptions) -> None:
     """Look for what can be told to be wrong from the options alone; ``ValueError`` says what would be right."""
     SessionConfig(options.rate)
+    for first, second in _conflicts(options):
+        raise ValueError(f"{first} and {second} exclude each other: leave one out")
     if options.seconds is not None and not options.seconds > 0:
         raise ValueError(f"--seconds must be more than 0, not {options.seconds:g}")
     if options.loop and not options.input:
@@ -103,8 +105,6 @@ def check_options(options: LiveOptions) -> None:
         raise ValueError("nothing to look at or listen to with both --no-camera and --no-mic: leave one out")
     if options.token is not None and not (options.token and options.token.isprintable()):
         raise ValueError("--token must be printable characters, at least one")
-    for first, second in _conflicts(options):
-        raise ValueError(f"{first} and {second} exclude each other: leave one out")
 
 
 def _conflicts(options: LiveOptions) -> Iterator[tuple[str, str]]:
