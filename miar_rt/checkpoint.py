@@ -93,6 +93,11 @@ class Checkpoint:
         """Modalities that training gave with and without a personal baseline: none unless training said so."""
         return frozenset(self.extractors.get("baselines", "").split(",")) - {""}
 
+    @property
+    def ignored_baselines(self) -> frozenset[str]:
+        """Modalities that validation went worse in with a personal baseline: it is not applied to them."""
+        return frozenset(self.extractors.get("ignored_baselines", "").split(",")) - {""}
+
     def told(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The network's inputs without those baseline flags that it has never seen raised."""
         learned = np.array([name in self.baselines for name in MODALITIES], np.float32)

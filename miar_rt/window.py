@@ -8,7 +8,7 @@ nowhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,11 +111,19 @@ class WindowBuilder:
         Of the person in the window, by modality; nothing for a person who is not known.
     running
         What has been learned of them meanwhile, where ``baseline`` has nothing.
+    ignored
+        Modalities that neither is applied to.
     """
 
-    def __init__(self, spec: InputSpec = SPEC, baseline: Mapping[Modality, Baseline] | None = None) -> None:
+    def __init__(
+        self,
+        spec: InputSpec = SPEC,
+        baseline: Mapping[Modality, Baseline] | None = None,
+        ignored: Collection[str] = (),
+    ) -> None:
         self.spec = spec
         self.baseline = baseline or {}
+        self.ignored = ignored
         self.running: Mapping[Modality, Baseline] = {}
         widths = spec.widths
         self._acoustic = _Grid(spec.audio_rate, spec.audio_steps, widths["audio"] - 1)
@@ -163,7 +171,7 @@ class WindowBuilder:
     @property
     def applied(self) -> Mapping[Modality, Baseline]:
         """The baselines in use, by modality."""
-        return {**self.running, **self.baseline}
+        return {name: one for name, one in {**self.running, **self.baseline}.items() if name not in self.ignored}
 
     def _text(self, t: float) -> tuple[Array, Mask]:
         spec = self.spec

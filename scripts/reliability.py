@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from bench_report import table
-from make_model_card import alone
 
 from calibration.temperature import fit_temperature, pattern_name, softmax
 from miar_rt.checkpoint import DEFAULT, Checkpoint, load_checkpoint
@@ -116,8 +115,7 @@ def held_out(checkpoint: Checkpoint, data: Path, actors: Sequence[int]) -> tuple
     }
     if not (data / TAKES).exists():
         return exams, None
-    with alone(clips) as folder:
-        return exams, takes_exam(folder, ("audio", "vision"), data / TAKES, None)
+    return exams, takes_exam(clips, ("audio", "vision"), data / TAKES, None)
 
 
 def thinned(exam: Exam, limit: int | None, random: np.random.Generator) -> Exam:

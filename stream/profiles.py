@@ -42,7 +42,13 @@ def know(scorer: Scorer, name: str | None, lines: list[str]) -> str | None:
 
 
 def not_trained_with(checkpoint: Checkpoint, known: Collection[Modality]) -> str | None:
-    """One line when a checkpoint has not learned to be told of baselines of what is ``known``."""
+    """One line when a checkpoint makes no use of baselines of what is ``known``, or has not learned to."""
+    unused = sorted(PARTS[modality] for modality in set(known) & checkpoint.ignored_baselines)
+    if unused:
+        return (
+            f"checkpoint {checkpoint.name} leaves the {' and the '.join(unused)} of a person as they are: "
+            "on validation it did worse with a baseline of them"
+        )
     strange = sorted(PARTS[modality] for modality in set(known) - checkpoint.baselines)
     if not strange:
         return None

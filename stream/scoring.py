@@ -49,7 +49,7 @@ class Scorer:
     def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
         self.checkpoint = checkpoint
         self.engine = engine
-        self.builder = WindowBuilder(checkpoint.spec)
+        self.builder = WindowBuilder(checkpoint.spec, ignored=checkpoint.ignored_baselines)
 
     def score(self, t: float, present: Mapping[Modality, bool]) -> Answer | None:
         """Answer for the window that ends at ``t``; ``None`` when no present modality has anything in it."""

@@ -86,7 +86,7 @@ def test_a_take_whose_face_is_not_there_is_answered_by_its_voice_or_not_at_all(
 
 def test_action_units_of_other_takes_are_an_error(tiny_checkpoint: Path, tmp_path: Path) -> None:
     write_action_units(tmp_path / "other.npz", ["03-01-01-01-01-01-23"])
-    with pytest.raises(ValueError, match=r"other.npz: has none of the clips in .*ravdess"):
+    with pytest.raises(ValueError, match=r"other\.npz: has none of the clips"):
         score(tiny_checkpoint, "ravdess", "ravdess", faces=tmp_path / "other.npz")
 
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from random_checkpoint import random_checkpoint
 
-from calibration.baseline import Neutral
+from calibration.baseline import Baseline, Neutral
 from miar_rt.checkpoint import Checkpoint, load_checkpoint
+from miar_rt.engines import Scores
+from miar_rt.engines.onnx_engine import OnnxEngine
 from miar_rt.input_spec import SPEC
 from miar_rt.neutral import personal
 from miar_rt.signals import MODALITIES
 from miar_rt.training.batches import Voices, Windows, network_inputs
+from miar_rt.training.calibrate import worse_with_baseline
 from miar_rt.training.corpora import Clip
-from miar_rt.training.exams import nothing
+from miar_rt.training.exams import nothing, voice_exam
 from miar_rt.training.extract import Ragged
 from miar_rt.training.persons import Speakers, voice_baselines
 from miar_rt.training.simulate import live_sound, to_samples
 from miar_rt.window import ChannelStatistics
+from stream.profiles import not_trained_with
+from stream.scoring import Scorer
 
 PLAIN = {
     name: ChannelStatistics(np.zeros(width, np.float32), np.full(width, 10.0, np.float32))
@@ -103,7 +110,7 @@ def test_one_session_is_one_place_for_every_recording() -> None:
 
 
 def test_a_checkpoint_says_that_it_was_trained_with_baselines(tiny_checkpoint: Path) -> None:
-    assert load_checkpoint(tiny_checkpoint).baselines == {"audio"}
+    assert load_checkpoint(tiny_checkpoint).baselines == {"audio", "vision"}
 
 
 def told(checkpoint: Checkpoint) -> list[float]:
@@ -112,7 +119,7 @@ def told(checkpoint: Checkpoint) -> list[float]:
 
 
 def test_a_network_is_told_only_what_it_has_learned(tiny_checkpoint: Path) -> None:
-    assert told(load_checkpoint(tiny_checkpoint)) == [0.0, 1.0, 0.0]
+    assert told(load_checkpoint(tiny_checkpoint)) == [0.0, 1.0, 1.0]
     assert told(random_checkpoint()) == [0.0, 0.0, 0.0]
 
 
@@ -122,3 +129,36 @@ def test_who_was_never_heard_is_left_as_they_are() -> None:
     baseline = personal({"audio": unknown})["audio"]
     assert baseline.gain.tolist() == [1.0] * width
     assert baseline.offset.tolist() == [0.0] * width
+
+
+def test_a_baseline_that_validation_went_worse_with_is_not_applied() -> None:
+    checkpoint = random_checkpoint()
+    checkpoint = replace(checkpoint, extractors=checkpoint.extractors | {"ignored_baselines": "audio"})
+    engine = OnnxEngine(checkpoint)
+    builder = Scorer(checkpoint, engine).builder
+    engine.close()
+    one = Baseline(np.full(SPEC.widths["audio"], 2.0), np.zeros(SPEC.widths["audio"]))
+    builder.baseline = {"audio": one, "vision": one}
+    assert builder.applied == {"vision": one}
+    assert "leaves the voice of a person as they are" in str(not_trained_with(checkpoint, ["audio", "vision"]))
+
+
+def test_what_validation_says_of_baselines_is_asked_of_the_network() -> None:
+    """The voice is louder in anger; a baseline that takes all loudness away costs what can be told by it."""
+    grids = []
+    for i in range(40):
+        grid = np.zeros((50, SPEC.widths["audio"]), np.float32)
+        grid[:, 0], grid[:, -1] = i % 2, 1.0
+        grids.append(grid)
+    labels = [3 * (i % 2) for i in range(40)]
+    flat = Baseline(np.zeros(SPEC.widths["audio"]), np.zeros(SPEC.widths["audio"]))
+
+    def score(batch: Mapping[str, np.ndarray], presence: np.ndarray) -> Scores:
+        logits = np.zeros((len(presence), 1, 7), np.float32)
+        logits[:, 0, 3] = 100.0 * batch["audio"][:, -1, 0] - 5.0
+        nothing = np.zeros((len(presence), 1), np.float32)
+        return Scores(logits, nothing, nothing, np.zeros((len(presence), 1, 4), np.float32))
+
+    without, with_it = voice_exam(labels, grids), voice_exam(labels, grids, baselines=[flat] * 40)
+    assert worse_with_baseline({"audio": (without, with_it)}, score, PLAIN) == ["audio"]
+    assert worse_with_baseline({"audio": (with_it, without)}, score, PLAIN) == []

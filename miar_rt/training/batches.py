@@ -197,15 +197,9 @@ class Texts:
         self.variants = variants
         self._builder = WindowBuilder(spec)
 
-    def draw(
-        self, texts: Integers, delays: NDArray[np.float64], random: Random, as_written: float = 0.0
-    ) -> Windows:
-        """One window of each text in a random variant, ``delays`` seconds after its last word, some tokens lost.
-
-        At least a share of ``as_written`` is in the first variant.
-        """
+    def draw(self, texts: Integers, delays: NDArray[np.float64], random: Random) -> Windows:
+        """One window of each text in a random variant, ``delays`` seconds after its last word, some tokens lost."""
         chosen = random.integers(len(self.variants), size=len(texts))
-        chosen[random.random(len(texts)) < as_written] = 0
         whole = join([self.window(int(v), int(i), float(d)) for v, i, d in zip(chosen, texts, delays, strict=True)])
         lost = random.random(whole.mask.shape) < TOKENS_LOST
         lost[:, -1] = False

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calibration.temperature import HIGH, LOW, Temperatures, fit_temperature, pattern_name, softmax
 from miar_rt.signals import MODALITIES, Array, Modality
 from miar_rt.training.batches import network_inputs
-from miar_rt.training.exams import BATCH, Answers, Exam, Score
+from miar_rt.training.exams import BATCH, Answers, Exam, Score, ask, grade
 from miar_rt.training.pairing import ALL, CLASSES, PAIRS
 from miar_rt.window import Statistics
 
@@ -104,6 +104,21 @@ def _windows_of(exam: Exam, labels: Integers, random: np.random.Generator) -> In
     pools = [np.flatnonzero(classes == label) for label in range(CLASSES)]
     everything = np.arange(len(classes))
     return np.array([random.choice(pools[label] if len(pools[label]) else everything) for label in labels])
+
+
+def worse_with_baseline(
+    trials: Mapping[Modality, tuple[Exam, Exam]], score: Score, statistics: Statistics
+) -> list[Modality]:
+    """Modalities whose validation exam goes worse with personal baselines than without, by UAR.
+
+    ``trials`` holds the exam without and with them.
+    """
+    nothing = Temperatures({})
+    uars = {
+        name: [grade(exam, ask(exam, score, statistics), nothing)["uar"] for exam in pair]
+        for name, pair in trials.items()
+    }
+    return [name for name, (without, with_it) in uars.items() if with_it < without]
 
 
 def interval_factor(exams: Mapping[str, Exam], answers: Mapping[str, Answers]) -> float:

@@ -15,7 +15,7 @@ from miar_rt.features.appearance import Appearance
 from miar_rt.features.text_onnx import open_encoder
 from miar_rt.training.action_units import face_baselines, read_action_units, unit_rows
 from miar_rt.training.cache import FeatureCache
-from miar_rt.training.corpora import FEATURES, read_ravdess
+from miar_rt.training.corpora import FEATURES, Clip, read_ravdess
 from miar_rt.training.exams import CORPORA, Exam, Score, ask, face_exam, grade, make_exam, voice_exam, with_faces
 from miar_rt.training.extract import extract_clips
 from miar_rt.training.persons import PLAIN_NEUTRAL, neutral_clips, voice_baselines
@@ -72,7 +72,8 @@ def evaluate(
     reads = text_encoder is not None or CORPORA[corpus] == "text"
     encoder = open_encoder(text_encoder, model.extractors, model.text_adapter) if reads else None
     if corpus == "ravdess":
-        exam = takes_exam(path, modalities or _can_be_given(corpus, faces), faces, baseline)
+        given = modalities or _can_be_given(corpus, faces)
+        exam = takes_exam(read_ravdess(path), given, faces, baseline, model.ignored_baselines)
     else:
         looks = Appearance.wanted_by(model.extractors)
         exam = make_exam(corpus, path, FeatureCache(), encoder=encoder, appearance=looks)
@@ -124,25 +125,33 @@ def _can_be_given(corpus: str, faces: Path | None) -> Sequence[str]:
     return (CORPORA[corpus],) if faces is None else ("audio", "vision")
 
 
-def takes_exam(path: Path, modalities: Collection[str], faces: Path | None, baseline: str | None) -> Exam:
-    """The exam of RAVDESS's takes from their voices, their faces or both; ``ValueError`` as in ``evaluate``."""
-    clips = read_ravdess(path)
+def takes_exam(
+    clips: Sequence[Clip],
+    modalities: Collection[str],
+    faces: Path | None,
+    baseline: str | None,
+    ignored: Collection[str] = (),
+) -> Exam:
+    """The exam of RAVDESS's takes from their voices, their faces or both; ``ValueError`` as in ``evaluate``.
+
+    Baselines of ``ignored`` modalities are not applied.
+    """
     units = read_action_units(faces) if faces and "vision" in modalities else {}
     rows = unit_rows(clips, units)
     if units and not np.isfinite(rows).any():
-        raise ValueError(f"{faces}: has none of the clips in {path} (audio_name is the name of the sound file)")
+        raise ValueError(f"{faces}: has none of the clips (audio_name is the name of the sound file)")
     scored = [i for i, clip in enumerate(clips) if baseline is None or clip.emotion != PLAIN_NEUTRAL]
     if not scored:
-        raise ValueError(f"{path}: holds nothing but plain neutral clips")
+        raise ValueError("there is nothing but plain neutral clips to score")
     labels, actors = [clips[i].label for i in scored], [clips[i].actor for i in scored]
     missing = set(actors) - neutral_clips(clips).keys() if baseline == "neutral" else set()
     if missing:
-        raise ValueError(f"{path}: actor {min(missing)} has no plain neutral clip (emotion 01) to be a baseline")
-    seen = face_baselines(clips, rows) if baseline == "neutral" else {}
+        raise ValueError(f"actor {min(missing)} has no plain neutral clip (emotion 01) to be a baseline")
+    seen = face_baselines(clips, rows) if baseline == "neutral" and "vision" not in ignored else {}
     if "audio" not in modalities:
         return face_exam(labels, rows[scored], baselines=[seen.get(actor) for actor in actors])
     grids = extract_clips(clips, 0, FeatureCache())
-    heard = voice_baselines(clips, grids) if baseline == "neutral" else {}
+    heard = voice_baselines(clips, grids) if baseline == "neutral" and "audio" not in ignored else {}
     voices = voice_exam(labels, [grids[i] for i in scored], baselines=[heard.get(actor) for actor in actors])
     if not units:
         return voices

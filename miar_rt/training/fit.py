@@ -30,7 +30,7 @@ from miar_rt.network import Miar, MiarConfig
 from miar_rt.signals import MODALITIES, Array, Modality
 from miar_rt.training.batches import Windows, network_inputs, trim
 from miar_rt.training.cache import FeatureCache
-from miar_rt.training.calibrate import fit_temperatures, interval_factor
+from miar_rt.training.calibrate import fit_temperatures, interval_factor, worse_with_baseline
 from miar_rt.training.exams import Answers, Score, ask, grade
 from miar_rt.training.losses import StepLoss
 from miar_rt.training.material import Material, load_material, training_statistics
@@ -137,7 +137,7 @@ def ship(out: Path, run: Run, seed: int, languages: Sequence[str] = ()) -> None:
         temperatures=temperatures,
         interval_factor=interval_factor(exams, answers),
         graph=trace_network(config, SPEC),
-        extractors=run.material.extractors | _said(languages, run),
+        extractors=run.material.extractors | _said(languages, run, score),
         corpora={"samples": run.material.sizes, "seed": seed, **run.record()},
         scores={name: grade(exam, answers[name], temperatures) for name, exam in exams.items()},
         text_adapter=run.material.text_adapter,
@@ -146,10 +146,14 @@ def ship(out: Path, run: Run, seed: int, languages: Sequence[str] = ()) -> None:
     (out / RECIPE).write_text(to_toml(recipe))
 
 
-def _said(languages: Sequence[str], run: Run) -> dict[str, str]:
-    """What else a checkpoint says about its inputs: see ``Checkpoint.languages`` and ``baselines``."""
+def _said(languages: Sequence[str], run: Run, score: Score) -> dict[str, str]:
+    """What else a checkpoint says about its inputs: see ``Checkpoint.languages`` and those after it."""
     told = ["audio", "vision"] if run.material.takes else ["audio"]
-    said = {"languages": ",".join(languages), "baselines": ",".join(told) if run.recipe.baseline_share else ""}
+    said = {
+        "languages": ",".join(languages),
+        "baselines": ",".join(told) if run.recipe.baseline_share else "",
+        "ignored_baselines": ",".join(worse_with_baseline(run.material.trials, score, run.statistics)),
+    }
     return {name: value for name, value in said.items() if value}
 
 
@@ -266,7 +270,7 @@ class Run:
         takes, known = self.material.takes, self.recipe.baseline_share
         faces = self.material.faces.draw(draw.vision, steps, self.random, known)
         windows: dict[Modality, Windows] = {
-            "text": self.material.texts.draw(draw.text, draw.delay, self.random, self.recipe.written_share),
+            "text": self.material.texts.draw(draw.text, draw.delay, self.random),
             "audio": self.material.voices.draw(draw.audio, self.random, self.recipe.clean_share, known),
             "vision": takes.put(faces, draw.taken, draw.audio, self.random, known) if takes else faces,
         }

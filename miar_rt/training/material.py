@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from miar_rt.training.appearance import disturbed
 from miar_rt.training.batches import Faces, Texts, Voices, Windows, channel_statistics, join
 from miar_rt.training.cache import FeatureCache
 from miar_rt.training.corpora import Clip, Utterance, read_fer2013, read_meld, read_mosei, read_mosi, read_ravdess
+from miar_rt.training.evaluate import takes_exam
 from miar_rt.training.exams import CORPORA, Exam, clips_exam, make_exam
 from miar_rt.training.extract import (
     crops_of,
@@ -28,7 +29,7 @@ from miar_rt.training.extract import (
     mirrored,
 )
 from miar_rt.training.pairing import ByLabel, Corpora, draw_delays
-from miar_rt.training.persons import Speakers
+from miar_rt.training.persons import Speakers, neutral_clips
 from miar_rt.training.recipe import Recipe
 from miar_rt.training.simulate import Hypothesis, in_context, recognised, spoken, written
 from miar_rt.training.takes import Takes
@@ -53,7 +54,7 @@ class Material:
     """What is drawn from (``voices faces texts`` by the numbers in ``corpora``) and what is validated on.
 
     ``extractors`` names what made the features of each modality, ``text_adapter`` is what MiniLM was given first,
-    ``takes`` are the faces of the voices if they are there.
+    ``takes`` are the faces of the voices if they are there, ``trials`` tell by modality what a baseline is worth.
     """
 
     corpora: Corpora
@@ -65,6 +66,7 @@ class Material:
     extractors: dict[str, str]
     text_adapter: dict[str, Array]
     takes: Takes | None = None
+    trials: Mapping[Modality, tuple[Exam, Exam]] = field(default_factory=dict)
 
 
 def check_layout(data: Path) -> None:
@@ -134,9 +136,8 @@ def load_material(
     )
     counts = (len(training), len(face_labels.labels), *map(len, transcripts))
     sizes = dict(zip(CORPORA, counts, strict=True))
-    return Material(
-        corpora, voices, faces, texts, exams, sizes, extractor_versions(encoder, appearance), adapter, takes
-    )
+    versions, trials = extractor_versions(encoder, appearance), baseline_trials(data, held_out)
+    return Material(corpora, voices, faces, texts, exams, sizes, versions, adapter, takes, trials)
 
 
 def looks(crops: Array, appearance: Appearance) -> Array:
@@ -217,6 +218,18 @@ def _earlier(utterances: Sequence[Utterance]) -> list[str]:
     """The text before each utterance in its dialogue or video; nothing for the first."""
     pairs = zip([None, *utterances], utterances, strict=False)
     return [before.text if before and before.group == now.group else "" for before, now in pairs]
+
+
+def baseline_trials(data: Path, held_out: Sequence[Clip]) -> dict[Modality, tuple[Exam, Exam]]:
+    """RAVDESS without and with each actor's plain neutral clips as their baseline, by modality."""
+    if {clip.actor for clip in held_out} - neutral_clips(held_out).keys():
+        return {}
+    faces = data / TAKES if (data / TAKES).exists() else None
+    given: list[Modality] = ["audio", "vision"] if faces else ["audio"]
+    return {
+        name: (takes_exam(held_out, [name], faces, "none"), takes_exam(held_out, [name], faces, "neutral"))
+        for name in given
+    }
 
 
 def _exams(

@@ -41,8 +41,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Share of voices taken as recorded, and how many live renderings there are of each.
     text_variants
         1: transcripts as written; 2: also as a recogniser hears them; 3: also after the utterance before them.
-    written_share
-        Share of texts that are taken as written; the others in any variant.
     adapter_rank, adapter_epochs, adapter_rate, adapter_times
         Low-rank adapters that MiniLM gets first (rank 0: none), trained for so many epochs at that rate; how often
         an epoch has every text of MELD, CMU-MOSI and CMU-MOSEI.
@@ -54,8 +52,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Fields of ``network.MiarConfig`` that differ from its defaults.
     """
 
-    name: str = "default-1"
-    epochs: int = 14
+    name: str = "default-2"
+    epochs: int = 12
     steps: int = 300
     batch: int = 64
     patience: int = 5
@@ -68,16 +66,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sentiment: float = 0.7
     smoothing: float = 0.05
     noise: float = 0.1
-    sentiment_share: float = 0.35
+    sentiment_share: float = 0.4
     conflict_share: float = 0.08
     takes_share: float = 0.2
     astray: tuple[float, float, float] = (0.15, 0.3, 0.1)
-    mosi_share: float = 0.3
+    mosi_share: float = 0.35
     baseline_share: float = 0.5
     clean_share: float = 0.3
     renderings: int = 8
     text_variants: int = 3
-    written_share: float = 0.3
     adapter_rank: int = 16
     adapter_epochs: float = 1.5
     adapter_rate: float = 1e-3
