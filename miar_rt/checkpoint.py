@@ -21,6 +21,7 @@ import numpy as np
 from calibration.temperature import Temperatures
 from miar_rt.engines.weightless import WeightlessGraph
 from miar_rt.input_spec import SPEC, InputSpec
+from miar_rt.network_config import require_config
 from miar_rt.signals import MODALITIES, Array
 from miar_rt.window import ChannelStatistics, Statistics
 
@@ -48,7 +49,7 @@ class Checkpoint:
     spec
         Table of input channels the network was trained with.
     config
-        Fields of ``network.MiarConfig``.
+        Fields of ``MiarConfig``.
     state
         float32 weights by name, as the network's ``state_dict`` has them.
     statistics
@@ -264,6 +265,7 @@ def _require_sense(document: _Document, tensors: Mapping[str, Array]) -> None:
     """Look for values that would give answers without meaning; ``ValueError`` names them."""
     if not (0 < len(document.name) <= LONGEST_NAME and document.name.isprintable()):
         raise ValueError(f"its name must be 1 to {LONGEST_NAME} printable characters")
+    require_config(document.config)
     if not 0.0 < document.interval_factor < 100.0:
         raise ValueError(f"interval factor {document.interval_factor}")
     patterns = {"+".join(c) for n in (1, 2, 3) for c in combinations(MODALITIES, n)}

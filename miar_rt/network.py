@@ -11,37 +11,19 @@ live path asks four questions of every window: all that is present, and each mod
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from miar_rt.input_spec import SPEC, Shapes
+from miar_rt.network_config import MiarConfig as MiarConfig  # noqa: PLC0414 - whoever has the network has its sizes
 from miar_rt.signals import MODALITIES, Modality
 
 MASKED = -1e4
 """Added to the score of a key that must not be read: exp() of it is exactly 0, also in half precision."""
 
 TOKENS = 4
-
-
-@dataclass(frozen=True)
-class MiarConfig:
-    """Sizes of the network and the parts an ablation can switch off."""
-
-    width: int = 128
-    heads: int = 4
-    feedforward: int = 256
-    text_layers: int = 1
-    audio_layers: int = 2
-    vision_layers: int = 1
-    audio_stride: int = 2
-    interaction_layers: int = 2
-    dropout: float = 0.2
-    instance_norm: bool = True
-    interaction: bool = True
-    gate: bool = True
 
 
 class Outputs(NamedTuple):

@@ -144,3 +144,16 @@ def test_live(tmp_path: Path, capfd: pytest.CaptureFixture[str], random_checkpoi
     lines = [line for line in said.out.splitlines() if json.loads(line)["type"] == "result"]
     check_results(lines, here, live=True)
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("samples", "why"), [(160, "it is too short for a result"), (16_000, "nobody was seen or heard in it")]
+)
+def test_what_cannot_be_scored_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], samples: int, why: str
+) -> None:
+    path = write_wav(tmp_path / "quiet.wav", np.zeros((samples, 1), np.int16), 16_000)
+    call = ["--out", tmp_path / "report", "--asr", "off", "--engine", "onnx"]
+    said = run(capfd, "miar", "analyze", path, *call)
+    assert said.code == 0
+    assert f"warning: nothing in quiet.wav was scored: {why}" in said.err.splitlines()

@@ -145,6 +145,10 @@ def test_values_without_meaning_are_refused(tmp_path: Path) -> None:
     name = next(iter(good.state))
     wrong = {
         "interval factor": {"interval_factor": -5.0},
+        "config has an unknown 'depth'": {"config": {**good.config, "depth": 3}},
+        "config says that width is 'wide'": {"config": {**good.config, "width": "wide"}},
+        "config says that gate is 1": {"config": {**good.config, "gate": 1}},
+        "config has 5 heads in a width of 32": {"config": {**good.config, "heads": 5}},
         "unknown pattern": {"temperatures": Temperatures({"smell": 2.0})},
         "printable characters": {"name": "x" * 100_000},
         "what is no number": {"state": {**good.state, name: np.full_like(good.state[name], np.nan)}},
