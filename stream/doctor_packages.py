@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from ctypes.util import find_library
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stream.doctor import Check
@@ -112,7 +115,19 @@ def extras() -> Iterator[Check]:
     for name, extra, module in (("Lab Streaming Layer", "lsl", "pylsl"), ("OSC", "osc", "pythonosc")):
         there = find_spec(module) is not None
         detail = f"miar-live --{extra} can send" if there else f"miar-live --{extra} needs a package more"
-        yield Check(name, there or None, detail, None if there else f"pip install '{DISTRIBUTION}[{extra}]'")
+        mend = None if there else f"pip install '{DISTRIBUTION}[{extra}]'"
+        if module == "pylsl" and there and not _has_liblsl():
+            there, detail = False, "pylsl came without its library for this system"
+            mend = "install liblsl (https://github.com/sccn/liblsl) and export PYLSL_LIB=ITS FILE"
+        yield Check(name, there or None, detail, mend)
+
+
+def _has_liblsl() -> bool:
+    spec = find_spec("pylsl")
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+    return any(
+        (os.environ.get("PYLSL_LIB"), find_library("lsl"), *(one for f in folders for one in f.glob("lib/liblsl*")))
+    )
 
 
 def _conflict(name: str, problem: str, mend: str) -> Check:

@@ -206,14 +206,16 @@ def test_addresses() -> None:
 
 @pytest.fixture(scope="module")
 def lsl(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    pytest.importorskip("pylsl", reason="pylsl is not installed")
     config = tmp_path_factory.mktemp("lsl") / "lsl_api.cfg"
     config.write_text(
         f"[multicast]\nResolveScope = machine\n[lab]\nSessionID = {uuid.uuid4().hex}\n[log]\nlevel = -2\n"
     )
     # read once, when the library is first used
     os.environ["LSLAPICFG"] = str(config)
-    return importlib.import_module("pylsl")
+    try:
+        return importlib.import_module("pylsl")
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"pylsl cannot be used here: {type(error).__name__}")
 
 
 def test_an_inlet_finds_and_reads_the_stream(lsl: ModuleType) -> None:

@@ -42,8 +42,11 @@ class LslOutlet(Output):
         try:
             with silent_stderr():
                 import pylsl
-        except (ImportError, RuntimeError) as error:
-            raise OutputError(f"--lsl needs pylsl ({error}): pip install 'miar-live[lsl]'") from error
+        except ImportError as error:
+            raise OutputError("--lsl needs pylsl: pip install 'miar-live[lsl]'") from error
+        # its package for older systems comes without the library
+        except RuntimeError as error:
+            raise OutputError("--lsl needs liblsl: install it and name its file by PYLSL_LIB") from error
         self._lsl = pylsl
         self._clock = clock
         self._channels = channels()
