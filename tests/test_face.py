@@ -309,3 +309,12 @@ def test_units_follow_openface_frame_by_frame() -> None:
     for unit, least in {"AU25": 0.9, "AU26": 0.94, "AU45": 0.9}.items():
         theirs = reference[:, columns.index(f"{unit}_r")]
         assert np.corrcoef(ours[:, ACTION_UNITS.index(unit)], theirs)[0, 1] > least
+
+
+def test_looking_leaves_the_microphones_alone() -> None:
+    """mediapipe's sound tasks would start PortAudio, whose list of devices then stays as it is."""
+    program = (
+        "import sys; from miar_rt.features.face import FaceExtractor; FaceExtractor().close();"
+        "raise SystemExit('sounddevice' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -74,13 +75,31 @@ def _pass_on(text: str) -> None:
         os.write(_STDERR, "".join(lines).encode(errors="replace"))
 
 
+@contextmanager
+def _no_recording() -> Iterator[None]:
+    """Keep mediapipe from its sound tasks' library, which starts PortAudio.
+
+    A PortAudio that was started lists the microphones of that moment for as long as the process lives: one that
+    is plugged in later would never be found.
+    """
+    name = "sounddevice"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 class Mesh:
     """FaceMesh following one face; ``confidence`` is the least that its detector must have in a face."""
 
     _met_a_face = False
 
     def __init__(self, confidence: float) -> None:
-        with quiet():
+        with quiet(), _no_recording():
             from mediapipe.python.solutions.face_mesh import FaceMesh
 
             self._graph: Any = FaceMesh(refine_landmarks=True, min_detection_confidence=confidence)
@@ -155,7 +174,7 @@ class _Detector:
     """The short-range face detector by itself: all faces within about two metres, no landmarks."""
 
     def __init__(self) -> None:
-        with quiet():
+        with quiet(), _no_recording():
             from mediapipe.python.solutions.face_detection import FaceDetection
 
             self._graph: Any = FaceDetection(model_selection=0, min_detection_confidence=0.5)
