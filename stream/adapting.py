@@ -31,5 +31,5 @@ def adapting(now: float, modality: Modality) -> Status:
 
 def profile_in_use(name: str | None, builder: WindowBuilder) -> str | None:
     """A result's ``profile``: the name of the one in use, and whether running baselines are."""
-    running = builder.running.keys() - builder.baseline.keys()
+    running = (builder.running.keys() & builder.applied.keys()) - builder.baseline.keys()
     return " ".join(part for part in (name, ADAPTED if running else None) if part) or None

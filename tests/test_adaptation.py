@@ -214,3 +214,12 @@ def test_a_file_is_analysed_with_it(
     assert first == second
     profiles = [json.loads(line)["profile"] for line in first.splitlines()]
     assert (profiles[0], profiles[-1]) == (None, ADAPTED)
+
+
+def test_what_a_checkpoint_does_worse_with_is_learned_in_vain() -> None:
+    session = make_session(adapt=True)
+    session._scorer.builder.ignored = {"audio"}
+    voice_alone = [frame for frame in frames(8.0) if frame.kind != "face"]
+    events = live(session, voice_alone)
+    assert {result.profile for result in results(events)} == {None}
+    assert not [event for event in events if isinstance(event, Status)]
