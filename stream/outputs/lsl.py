@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from stream.clock import CaptureClock
 from stream.events import Result
@@ -55,17 +56,9 @@ class LslOutlet(Output):
 
     def open(self) -> str:
         """Make the outlet: from now on the local network can find it."""
-        lsl = self._lsl
-        info = lsl.StreamInfo(NAME, TYPE, len(self._channels), lsl.IRREGULAR_RATE, lsl.cf_double64, self.source_id)
-        described = info.desc().append_child("channels")
-        for column in self._channels:
-            channel = described.append_child("channel")
-            channel.append_child_value("label", column.name)
-            channel.append_child_value("unit", column.unit)
-            channel.append_child_value("type", TYPE)
-        # the library tells stderr about its version
+        # the library tells stderr about its version and its configuration
         with silent_stderr():
-            self._outlet = lsl.StreamOutlet(info)
+            self._outlet = self._lsl.StreamOutlet(self._described())
         return f"LSL stream {NAME}, type {TYPE}: whoever is on this network can receive the scores"
 
     def send(self, results: Sequence[Result]) -> None:
@@ -77,6 +70,17 @@ class LslOutlet(Output):
     def close(self) -> None:
         """Take the outlet off the network."""
         del self._outlet
+
+    def _described(self) -> Any:
+        lsl = self._lsl
+        info = lsl.StreamInfo(NAME, TYPE, len(self._channels), lsl.IRREGULAR_RATE, lsl.cf_double64, self.source_id)
+        described = info.desc().append_child("channels")
+        for column in self._channels:
+            channel = described.append_child("channel")
+            channel.append_child_value("label", column.name)
+            channel.append_child_value("unit", column.unit)
+            channel.append_child_value("type", TYPE)
+        return info
 
     def _age(self, result: Result) -> float:
         """Seconds since the newest signal in a result was captured."""
