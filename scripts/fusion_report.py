@@ -154,7 +154,8 @@ def publish_all(runs: Sequence[Run], latency: Sequence[Sequence[Any]], page: Pat
     for name, title in TITLES.items():
         mine = [run for run in runs if run["testbed"] == name]
         if kept := complete(mine):
-            publish(title, section(title, COMMAND, f"{compared(kept)}\n\n{_figure(name, kept, page)}"), page)
+            body = f"{extent(kept)}\n\n{compared(kept)}\n\n{_figure(name, kept, page)}"
+            publish(title, section(title, COMMAND, body), page)
         if paired(mine):
             what = f"Ablations on {title}"
             publish(what, section(what, COMMAND, ablated(mine)), page)
@@ -173,6 +174,14 @@ def complete(runs: Sequence[Run]) -> list[Run]:
         return []
     everywhere = set.intersection(*ran.values())
     return [run for run in mine if (run["fold"], run["seed"]) in everywhere]
+
+
+def extent(runs: Sequence[Run]) -> str:
+    """How much has been scored, since a page may be written before all has run."""
+    mine = [run for run in runs if run["network"] == "miar"]
+    folds, seeds = {run["fold"] for run in mine}, {run["seed"] for run in mine}
+    count = sum(len(run["truth"]) for run in mine if run["seed"] == min(seeds))
+    return f"{count} samples scored, in {len(folds)} fold{'s' * (len(folds) > 1)} by {len(seeds)} of the seeds."
 
 
 def _figure(name: str, kept: Sequence[Run], page: Path) -> str:
