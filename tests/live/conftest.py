@@ -9,8 +9,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from browsing import CHROMIUM, FLAGS, Tab, missing_browser
+
+from stream.serving.protocol import HelloInfo
+from stream.serving.server import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
@@ -100,3 +108,28 @@ def rtsp_camera() -> Iterator[RtspCamera]:
         yield camera
     finally:
         camera.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if (missing := missing_browser()) is not None:
+        pytest.skip(missing)
+    with playwright.sync_playwright() as driver:
+        one = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    yield Tab(page)
+    page.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    sources = {"vision": "camera 0", "audio": "USB microphone"}
+    with Server(port=0, describe=HelloInfo(checkpoint="default-1", engine="onnx", sources=sources)) as one:
+        yield one
