@@ -56,13 +56,15 @@ export class Timeline {
   // The point nearest to the cursor: what the caption reads off.
   read(now) {
     if (this.cursor === null) return null;
-    const span = this.span(this.held ?? now);
-    const at = (this.held ?? now) - span + this.cursor * span;
+    const end = this.held ?? now;
+    const span = this.span(end);
+    const at = end - span + this.cursor * span;
     let best = null;
     for (const point of this.points) {
-      if (!best || Math.abs(point.at - at) < Math.abs(best.at - at)) best = point;
+      // what came after the hold is kept for later and not to be seen yet
+      if (point.at <= end && (!best || Math.abs(point.at - at) < Math.abs(best.at - at))) best = point;
     }
-    return best && Math.abs(best.at - at) < GAP ? { ...best, ago: (this.held ?? now) - best.at } : null;
+    return best && Math.abs(best.at - at) < GAP ? { ...best, ago: end - best.at } : null;
   }
 
   // Where on the picture `clientX` is, 0 (oldest) to 1 (now).
