@@ -75,14 +75,20 @@ def test_everything_taken_before_the_end_is_sent_in_order() -> None:
 
 
 def test_one_that_stalls_is_not_waited_for_and_its_losses_are_said(caplog: pytest.LogCaptureFixture) -> None:
-    going = threading.Event()
-    output = Kept(lambda: going.wait(LONG) and None)
+    stalled, going = threading.Event(), threading.Event()
+
+    def stall() -> None:
+        stalled.set()
+        going.wait(LONG)
+
+    output = Kept(stall)
     with output:
         output.take(result(0))
+        assert stalled.wait(LONG)
         for number in range(1, WAITING_RESULTS + 101):
             output.take(result(number))
         going.set()
-    assert len(output.got) <= WAITING_RESULTS + 1
+    assert len(output.got) == WAITING_RESULTS + 1
     assert output.got[-1].seq == WAITING_RESULTS + 100
     assert "a test was too slow for" in caplog.text
 

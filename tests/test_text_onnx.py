@@ -19,7 +19,7 @@ from random_checkpoint import random_checkpoint
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from miar_rt.checkpoint import load_checkpoint, save_checkpoint
-from miar_rt.features.text import EXTRACTOR, MAX_TOKENS, TextEncoderUnavailable
+from miar_rt.features.text import EXTRACTOR, MAX_TOKENS, TextEncoderUnavailable, adapted_name
 from miar_rt.features.text_onnx import OnnxTextEncoder, open_encoder
 from miar_rt.input_spec import TOKEN_WIDTH
 from miar_rt.signals import Word, WordsUpdate
@@ -262,7 +262,8 @@ def test_a_checkpoint_says_what_reads_its_words(german: Path, tiny_checkpoint: P
     assert checkpoint.extractors["text"] == OnnxTextEncoder(multilingual).name
     assert checkpoint.extractors["languages"] == "de,en"
     assert checkpoint.languages == {"de", "en"}
-    assert english.extractors["text"] == EXTRACTOR
+    assert english.extractors["text"] == adapted_name(english.text_adapter)
+    assert checkpoint.text_adapter == {}
     assert "languages" not in english.extractors
     assert np.abs(checkpoint.statistics["text"].location - english.statistics["text"].location).max() > 0.01
 
