@@ -101,7 +101,9 @@ def answers(file: Path, modality: Modality, scorer: Scorer) -> list[Result]:
             encoder = open_encoder(None, checkpoint.extractors, checkpoint.text_adapter)
             recogniser, _ = choose_recogniser("sphinx", "en")
             held.callback(recogniser.close) if recogniser else None
-        session = Session(scorer, encoder, SessionConfig(listening_to=frozenset({modality})))
+        # a scorer holds the windows of its session
+        fresh = Scorer(scorer.checkpoint, scorer.engine)
+        session = Session(fresh, encoder, SessionConfig(listening_to=frozenset({modality})))
         appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
         analyzer = held.enter_context(Analyzer(session, recogniser, appearance))
         events = list(analyzer.run(MediaFile(file)))

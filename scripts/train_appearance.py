@@ -50,7 +50,7 @@ def main() -> None:
     overall = scored * len(held_out.labels) / held
     body = (
         f"FER2013's validation part, {held} pictures: accuracy {scored:.3f} where a face is found, "
-        f"{overall:.3f} over all, after {asked.epochs} epochs. The default checkpoint does not use it yet."
+        f"{overall:.3f} over all, after {asked.epochs} epochs."
     )
     text = section("The appearance network", "python scripts/train_appearance.py --data DIR --state DIR", body)
     print(text)
