@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,22 +37,26 @@ class Temperatures:
         return softmax(logits / self.by_pattern.get(pattern, 1.0))
 
 
-def negative_log_likelihood(logits: Floats, labels: NDArray[np.int64], temperature: float) -> float:
-    """Mean negative log-likelihood of ``labels`` ``[n]`` under ``logits`` ``[n, classes]``."""
-    probabilities = softmax(logits / temperature)
+def negative_log_likelihood(probabilities: Floats, labels: NDArray[np.int64]) -> float:
+    """Mean negative natural logarithm of the true class's probability: ``[n, classes]``, ``labels [n]``."""
     picked = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(picked, 1e-12)).mean())
 
 
-def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
+def fit_temperature(
+    logits: Floats, labels: NDArray[np.int64], pool: Callable[[Floats], Floats] = np.asarray
+) -> float:
     """Temperature that minimises the likelihood loss on held-out data; golden-section in log space.
 
     Parameters
     ----------
     logits
-        float64 ``[n, classes]`` of samples the network was not trained on.
+        float64 ``[windows, classes]`` of samples the network was not trained on.
     labels
-        int64 ``[n]``.
+        int64 ``[samples]``.
+    pool
+        Makes the probabilities ``[samples, classes]`` that are read of those of the windows; each window is a
+        sample when not given.
 
     Raises
     ------
@@ -65,9 +69,8 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
     low, high = np.log(LOW), np.log(HIGH)
     for _ in range(40):
         left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if negative_log_likelihood(logits, labels, float(np.exp(left))) < negative_log_likelihood(
-            logits, labels, float(np.exp(right))
-        ):
+        losses = [negative_log_likelihood(pool(softmax(logits / np.exp(at))), labels) for at in (left, right)]
+        if losses[0] < losses[1]:
             high = right
         else:
             low = left

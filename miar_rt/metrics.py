@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from calibration.temperature import negative_log_likelihood
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -79,11 +81,6 @@ def expected_calibration_error(probabilities: Floats, truth: Integers, bins: int
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gap = np.bincount(index, weights=right - confidence, minlength=bins)
     return float(np.abs(gap).sum() / len(truth))
-
-
-def negative_log_likelihood(probabilities: Floats, truth: Integers) -> float:
-    """Mean negative natural logarithm of the true class's probability."""
-    return float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)).mean())
 
 
 def emotion_scores(truth: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:

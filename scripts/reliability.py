@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from bench_report import table
 
-from calibration.temperature import fit_temperature, pattern_name, softmax
+from calibration.temperature import negative_log_likelihood, pattern_name, softmax
 from miar_rt.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from miar_rt.engines import Scores
 from miar_rt.engines.onnx_engine import OnnxEngine
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.text_onnx import open_encoder
-from miar_rt.metrics import Floats, Integers, expected_calibration_error, negative_log_likelihood
+from miar_rt.metrics import Floats, Integers, expected_calibration_error
 from miar_rt.signals import MODALITIES, Array
 from miar_rt.training.cache import FeatureCache
-from miar_rt.training.calibrate import SINGLE_EXAMS, matched_logits
+from miar_rt.training.calibrate import SINGLE_EXAMS, fit_to_samples, matched_logits
 from miar_rt.training.corpora import read_ravdess
 from miar_rt.training.evaluate import takes_exam
 from miar_rt.training.exams import Answers, Exam, Score, ask, clips_exam, make_exam, mean_by_owner
@@ -153,8 +153,8 @@ def _crossed(exam: Exam, answers: Answers, truth: Integers) -> Floats:
     half = np.random.default_rng(SEED).permutation(len(truth)) % 2
     probabilities = np.zeros_like(answers.logits)
     for side in (0, 1):
-        mine = half[exam.owner] == side
-        fitted = fit_temperature(answers.logits[~mine], truth[exam.owner[~mine]])
+        mine, others = half[exam.owner] == side, np.unique(exam.owner[half[exam.owner] != side])
+        fitted = fit_to_samples(exam, answers.logits, others)
         probabilities[mine] = softmax(answers.logits[mine] / fitted)
     return mean_by_owner(probabilities, exam)
 

@@ -76,9 +76,19 @@ def test_a_fitted_temperature_recovers_the_true_one() -> None:
     labels = np.array([generator.choice(5, p=p) for p in softmax(honest)])
     fitted = fit_temperature(honest * 3.0, labels)
     assert fitted == pytest.approx(3.0, rel=0.1)
-    assert negative_log_likelihood(honest * 3.0, labels, fitted) < negative_log_likelihood(
-        honest * 3.0, labels, 1.0
-    )
+    losses = [negative_log_likelihood(softmax(honest * 3.0 / t), labels) for t in (fitted, 1.0)]
+    assert losses[0] < losses[1]
+
+
+def test_a_temperature_is_fitted_to_what_is_read() -> None:
+    generator = np.random.default_rng(4)
+    honest = generator.normal(size=(2000, 5)) * 2.0
+    labels = np.array([generator.choice(5, p=p) for p in softmax(honest)])
+    windows = np.concatenate([honest * 2.0, np.zeros_like(honest)])  # every sample's other window says nothing
+    alone = fit_temperature(windows, np.tile(labels, 2))
+    pooled = fit_temperature(windows, labels, lambda p: p.reshape(2, -1, 5).mean(axis=0))
+    assert alone == pytest.approx(2.0, rel=0.1)
+    assert pooled < alone / 2.0
 
 
 def test_temperatures_refuse_what_is_no_temperature() -> None:

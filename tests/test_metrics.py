@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calibration.temperature import negative_log_likelihood
 from miar_rt import metrics
 
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2, 2])
@@ -56,7 +57,7 @@ def test_a_confidence_on_an_edge_falls_into_the_bin_below() -> None:
 def test_likelihood_by_hand() -> None:
     probabilities = np.array([[0.5, 0.5], [0.25, 0.75]])
     expected = -(np.log(0.5) + np.log(0.25)) / 2
-    assert metrics.negative_log_likelihood(probabilities, np.array([1, 0])) == pytest.approx(expected)
+    assert negative_log_likelihood(probabilities, np.array([1, 0])) == pytest.approx(expected)
 
 
 def test_unanswered_samples_are_wrong_but_leave_the_scored_figures_alone() -> None:

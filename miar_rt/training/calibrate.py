@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calibration.temperature import HIGH, LOW, Temperatures, fit_temperature, pattern_name, softmax
 from miar_rt.signals import MODALITIES, Array, Modality
 from miar_rt.training.batches import network_inputs
-from miar_rt.training.exams import BATCH, Answers, Exam, Score, ask, grade
+from miar_rt.training.exams import BATCH, Answers, Exam, Score, ask, grade, mean_by_owner
 from miar_rt.training.pairing import ALL, CLASSES, PAIRS
 from miar_rt.window import Statistics
 
@@ -27,14 +27,12 @@ def fit_temperatures(
 ) -> Temperatures:
     """One temperature for each availability pattern, from validation samples.
 
-    Single modalities are fitted to their own corpus. Matched samples of several modalities are independent
+    Single modalities are fitted to their own corpus, by the answers to whole samples: that mean over windows is
+    what is read of the live path too, which smooths in time. Matched samples of several modalities are independent
     given the label, which makes them easier than life: their temperature is raised until the mean confidence
     is no higher than that of the surest of their modalities alone.
     """
-    found = {
-        modality: fit_temperature(answers[name].logits, exams[name].truth[exams[name].owner].astype(np.int64))
-        for modality, name in SINGLE_EXAMS.items()
-    }
+    found = {modality: fit_to_samples(exams[name], answers[name].logits) for modality, name in SINGLE_EXAMS.items()}
     several = np.array([*PAIRS, ALL], np.float32)
     joint, labels = matched_logits(exams, score, statistics, several, np.random.default_rng(seed))
     alone = {
@@ -48,6 +46,13 @@ def fit_temperatures(
         ceiling = max(alone[name] for name in members)
         by_pattern[pattern_name(present, MODALITIES)] = _no_surer_than(joint[:, column], fitted, ceiling)
     return Temperatures({name: float(np.clip(value, LOW, HIGH)) for name, value in by_pattern.items()})
+
+
+def fit_to_samples(exam: Exam, logits: Floats, samples: Integers | None = None) -> float:
+    """Temperature of an exam's ``logits [windows, classes]``, fitted to all samples answered or to some of them."""
+    chosen = np.unique(exam.owner) if samples is None else samples
+    labels = exam.truth[chosen].astype(np.int64)
+    return fit_temperature(logits, labels, lambda windows: mean_by_owner(windows, exam)[chosen])
 
 
 def _confidence(logits: Floats, temperature: float) -> float:
