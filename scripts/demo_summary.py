@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 NOTE = (
-    "A synthetic voice and a warped portrait are not what the network was trained on: a flat voice reads\n"
-    "as neutral, and it weighs most while somebody speaks. Real faces and voices are what it is for."
+    "Words are known a moment after they were said and count for some seconds more, so answers follow the scenes.\n"
+    "The voice is a synthetic one that sounds the same in every mood, which holds the answers near neutral."
 )
 
 

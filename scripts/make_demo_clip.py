@@ -27,11 +27,11 @@ H264 = {"crf": "20", "preset": "veryfast", "threads": "1"}
 SEED = 7
 
 
-NEUTRAL = Expression()
+NEUTRAL = Expression(rest=1.35, frown=0.7, brows_down=0.25)
 HAPPY = Expression(rest=-0.2, brows_up=0.3)
-SAD = Expression(frown=0.9, inner_brows_up=1.0, lids=0.25)
-ANGRY = Expression(frown=0.4, brows_down=1.0, lids=0.15)
-SURPRISED = Expression(rest=0.8, brows_up=1.0, jaw=0.55)
+SAD = Expression(rest=1.2, frown=1.7, inner_brows_up=1.6, lids=0.4)
+ANGRY = Expression(rest=1.3, frown=1.4, brows_down=1.8, lids=0.2)
+SURPRISED = Expression(rest=1.1, frown=0.3, brows_up=1.4, jaw=0.9)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Scene:
     loudness: float = 0.1
 
 
-PORTRAIT = "(The portrait smiles, and its warps can only do so much: at rest it still looks happy.)"
+PORTRAIT = "(The portrait is of a smile; warps make the other faces of it, as well as they can.)"
 
 SCENES: tuple[Scene, ...] = (
     Scene("at rest, silent", 2.0),
@@ -58,12 +58,12 @@ SCENES: tuple[Scene, ...] = (
         "happy", 5.0, "What a wonderful day. I am so happy to see you, I love it here.",
         HAPPY, pitch=230, pitch_spread=45, stretch=0.95, loudness=0.14,
     ),
-    Scene("at rest, silent", 1.2),
+    Scene("at rest, silent", 2.5),
     Scene(
-        "sad", 5.0, "I feel so sad and alone. I miss my old friend.",
+        "sad", 5.0, "I feel so sad and alone. I want to cry.",
         SAD, pitch=140, pitch_spread=6, stretch=1.3, loudness=0.05,
     ),
-    Scene("at rest, silent", 1.2),
+    Scene("at rest, silent", 2.5),
     Scene(
         "angry", 4.0, "Stop it right now. I hate this, it makes me so angry.",
         ANGRY, voice="rms", pitch=150, pitch_spread=35, stretch=0.85, loudness=0.22,
