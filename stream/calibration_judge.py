@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +31,8 @@ REMEDIES: Mapping[Modality, str] = {
 }
 
 CODES: Mapping[Modality, Rejection] = {"audio": "too_little_voice", "vision": "too_little_face"}
-FACE_SHARE, LEAST_FACE = 0.5, 3.0
-VOICE_SHARE, LEAST_VOICE = 0.2, 2.0
-"""How much of the time a face must be seen and a voiced sound be heard, and seconds at least."""
+NEEDED: Mapping[Modality, tuple[float, float]] = {"audio": (0.2, 2.0), "vision": (0.5, 3.0)}
+"""In how much of the time a voiced sound must be heard and a face be seen, and for how many seconds at least."""
 
 COMPANY_SHARE = 0.2
 """With another face in so much of the time that a face is seen, nobody can tell whose was measured."""
@@ -72,9 +71,13 @@ class Judged:
 
 def judge(name: str, stretch: Stretch, scorer: Scorer) -> Judged | Complaint:
     """A person's profile from a stretch, or why there is none."""
-    neutral, unknown = measure(_frames(stretch)), answers(stretch, scorer, {})
-    if complaint := complain(stretch, neutral, unknown):
+    measured, unknown = measure(_frames(stretch)), answers(stretch, scorer, {})
+    needed = stretch.wanted - set(scorer.checkpoint.ignored_baselines) or stretch.wanted
+    if complaint := complain(stretch, measured, unknown, needed):
         return complaint
+    neutral: dict[str, Neutral] = {
+        name: measured[name] for name in sorted(stretch.wanted) if not _missing(name, measured, stretch.meter)
+    }
     known = answers(stretch, scorer, personal(neutral))
     return Judged(Profile(name, time.time(), inputs_name(), neutral), unknown, known)
 
@@ -97,27 +100,32 @@ def answers(stretch: Stretch, scorer: Scorer, baseline: Mapping[Modality, Baseli
     return np.array(rows, np.float64).reshape(-1, len(scorer.checkpoint.spec.classes))
 
 
-def complain(stretch: Stretch, neutral: Mapping[str, Neutral], probabilities: Floats) -> Complaint | None:
-    """Why a stretch is not a neutral that can be used; ``None`` when it is."""
-    return _too_little(stretch, neutral) or _not_alone(stretch.meter) or _not_neutral(probabilities)
+def complain(
+    stretch: Stretch, neutral: Mapping[str, Neutral], probabilities: Floats, needed: Collection[Modality]
+) -> Complaint | None:
+    """Why a stretch is not a neutral that can be used; ``None`` when it is.
+
+    What is wanted and not ``needed`` may fall short.
+    """
+    return _too_little(stretch, neutral, needed) or _not_alone(stretch.meter) or _not_neutral(probabilities)
 
 
-def _too_little(stretch: Stretch, neutral: Mapping[str, Neutral]) -> Complaint | None:
-    least: dict[Modality, float] = {
-        "audio": max(VOICE_SHARE * stretch.meter.now, LEAST_VOICE),
-        "vision": max(FACE_SHARE * stretch.meter.now, LEAST_FACE),
-    }
+def _too_little(stretch: Stretch, neutral: Mapping[str, Neutral], needed: Collection[Modality]) -> Complaint | None:
     states = stretch.meter.states()
-    for name in sorted(stretch.wanted):
-        part, remedy = PARTS[name], REMEDIES[name]
-        seconds = known_seconds(name, neutral[name]) if name in neutral else 0.0
-        if name == "vision":
-            # a camera may give fewer pictures than the window has rows
-            seconds = stretch.meter.face_seconds
-        if seconds < least[name]:
-            why = states[part] or remedy
-            return Complaint(CODES[name], f"{seconds:.1f} s of {part} and {least[name]:.1f} s are needed: {why}")
+    for name in sorted(needed):
+        if missing := _missing(name, neutral, stretch.meter):
+            return Complaint(CODES[name], f"{missing}: {states[PARTS[name]] or REMEDIES[name]}")
     return None
+
+
+def _missing(name: Modality, neutral: Mapping[str, Neutral], meter: Meter) -> str:
+    """How much there is of a modality and how much is needed; empty when it is enough."""
+    # a camera may give fewer pictures than the window has rows
+    heard = known_seconds(name, neutral[name]) if name in neutral else 0.0
+    seconds = meter.face_seconds if name == "vision" else heard
+    share, least = NEEDED[name]
+    least = max(share * meter.now, least)
+    return "" if seconds >= least else f"{seconds:.1f} s of {PARTS[name]} and {least:.1f} s are needed"
 
 
 def _not_alone(meter: Meter) -> Complaint | None:

@@ -46,8 +46,8 @@ def not_trained_with(checkpoint: Checkpoint, known: Collection[Modality]) -> str
     unused = sorted(PARTS[modality] for modality in set(known) & checkpoint.ignored_baselines)
     if unused:
         return (
-            f"checkpoint {checkpoint.name} leaves the {' and the '.join(unused)} of a person as they are: "
-            "on validation it did worse with a baseline of them"
+            f"checkpoint {checkpoint.name} uses no personal {' and '.join(unused)}: on validation "
+            "it did worse with one"
         )
     strange = sorted(PARTS[modality] for modality in set(known) - checkpoint.baselines)
     if not strange:

@@ -78,22 +78,25 @@ NOTHING = np.zeros((0, 7))
 
 def test_too_little_is_refused_with_what_is_missing() -> None:
     good = stretch(voice_frames(20.0), face_frames(20.0))
-    assert complain(good, measure(_frames(good)), NOTHING) is None
+    assert complain(good, measure(_frames(good)), NOTHING, good.wanted) is None
     silent = stretch(voice_frames(20.0, speech=0.1), face_frames(20.0))
-    refused = complain(silent, measure(_frames(silent)), NOTHING)
+    refused = complain(silent, measure(_frames(silent)), NOTHING, silent.wanted)
     assert refused is not None
     assert (refused.code, refused.text) == (
         "too_little_voice",
         "1.0 s of voice and 4.0 s are needed: no voice heard: read the lines aloud",
     )
+    assert complain(silent, measure(_frames(silent)), NOTHING, {"vision"}) is None
     away = stretch(voice_frames(20.0), face_frames(20.0, seen=0.2))
-    assert str(complain(away, measure(_frames(away)), NOTHING)).endswith("no face found: look into the camera")
+    assert str(complain(away, measure(_frames(away)), NOTHING, away.wanted)).endswith(
+        "no face found: look into the camera"
+    )
 
 
 def test_a_slow_camera_is_enough() -> None:
     """In the dark many cameras give seven pictures a second."""
     slow = stretch(voice_frames(20.0), list(face_frames(20.0))[::2])
-    assert complain(slow, measure(_frames(slow)), NOTHING) is None
+    assert complain(slow, measure(_frames(slow)), NOTHING, slow.wanted) is None
 
 
 def _frames(one: Stretch) -> list[FeatureFrame]:
@@ -106,7 +109,7 @@ def test_strong_emotions_for_much_of_the_time_are_no_neutral(share: float, refus
     rows = np.full((20, 7), 0.1 / 6)
     strong = np.arange(20) < share * 20
     rows[strong, EMOTIONS.index("anger")] = rows[~strong, 0] = 0.9
-    said = complain(one, measure(_frames(one)), rows)
+    said = complain(one, measure(_frames(one)), rows, one.wanted)
     assert (said is not None) == refused
     assert not refused or "like anger" in str(said)
 
