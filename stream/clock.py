@@ -46,7 +46,9 @@ class CaptureClock:
 
     def from_monotonic(self, stamp: float) -> float:
         """Capture time of a recent stamp of ``time.monotonic()`` (``CLOCK_MONOTONIC``), as drivers give them."""
-        return self.now() - (time.monotonic() - stamp)
+        age = time.monotonic() - stamp
+        # in this order: a thread that is held up between the two makes it late, which is looked for, never early
+        return self.now() - age
 
     def to_unix(self, t: float) -> float:
         """Unix time of capture time ``t``; the wall clock is read once, when the session starts."""

@@ -48,7 +48,7 @@ def test_calls_and_answers_cross_over() -> None:
     recogniser.gap(2.0, 3.0)
     assert recogniser.finish()[0].committed[0].text == "2.0 3.0"
     recogniser.close()
-    assert recogniser._process.poll() is not None
+    assert recogniser._process.pipe.closed
 
 
 def test_what_goes_wrong_there_is_raised_here() -> None:

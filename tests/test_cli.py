@@ -236,7 +236,7 @@ def test_no_default_device_of_either_kind(
     capfd: pytest.CaptureFixture[str], random_checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream.sources.camera.discover_cameras", list)
-    monkeypatch.setattr("stream.sources.microphone._microphones", lambda _: [])
+    monkeypatch.setattr("stream.sources.microphone._inputs", lambda *_: ([], []))
     said = run(capfd, "miar-live", "--asr", "off", "--no-server", "--checkpoint", random_checkpoint_folder)
     assert_one_line(said, "miar-live", "nothing to look at or listen to", "camera", "microphone", "miar devices")
 

@@ -312,7 +312,7 @@ def test_units_follow_openface_frame_by_frame() -> None:
 
 
 def test_looking_leaves_the_microphones_alone() -> None:
-    """mediapipe's sound tasks would start PortAudio, whose list of devices then stays as it is."""
+    """mediapipe's sound tasks would start PortAudio, which can hang or spin when a sound server dies."""
     program = (
         "import sys; from miar_rt.features.face import FaceExtractor; FaceExtractor().close();"
         "raise SystemExit('sounddevice' in sys.modules)"

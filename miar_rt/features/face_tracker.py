@@ -79,8 +79,7 @@ def _pass_on(text: str) -> None:
 def _no_recording() -> Iterator[None]:
     """Keep mediapipe from its sound tasks' library, which starts PortAudio.
 
-    A PortAudio that was started lists the microphones of that moment for as long as the process lives: one that
-    is plugged in later would never be found.
+    PortAudio can hang or spin when a sound server dies: the one that records has a process of its own.
     """
     name = "sounddevice"
     if name in sys.modules:

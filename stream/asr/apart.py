@@ -6,14 +6,8 @@ that scores, faces and results would wait for it.
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +15,9 @@ from numpy.typing import NDArray
 
 from miar_rt.signals import RecogniserKind, WordsUpdate
 from stream.asr import Recogniser, RecogniserUnavailable
+from stream.processes import OwnProcess
 
 START_SECONDS = 60.0
-STOP_SECONDS = 0.5
-_PROGRAM = "import sys; from stream.asr.apart import serve; serve(int(sys.argv[1]))"
 
 
 class Apart:
@@ -71,59 +64,46 @@ class Apart:
 
     def close(self) -> None:
         """End the other process."""
-        self._pipe.close()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.close()
 
     def _start(self) -> None:
-        # not multiprocessing: its new process would import the caller's main program again, guarded or not
-        ours, theirs = socket.socketpair()
-        path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
-            )
-        self._pipe = Connection(ours.detach())
+        self._process = OwnProcess(serve)
+        pipe = self._process.pipe
         try:
-            self._pipe.send(self._make)
-            if not self._pipe.poll(START_SECONDS):
+            pipe.send(self._make)
+            if not pipe.poll(START_SECONDS):
                 raise TimeoutError(f"no answer within {START_SECONDS:.0f} s")
             self.kind, self.name = self._answer()
         except (EOFError, OSError) as error:
             self.close()
-            raise RecogniserUnavailable(f"the recogniser's process did not start: {error}") from error
+            why = str(error) or self._process.last_words
+            raise RecogniserUnavailable(f"the recogniser's process did not start: {why}") from error
         except RecogniserUnavailable:
             self.close()
             raise
 
     def _ask(self, what: str, *arguments: Any) -> Any:
+        pipe = self._process.pipe
         try:
-            self._pipe.send((what, arguments))
+            pipe.send((what, arguments))
             return self._answer()
         except (EOFError, OSError) as error:
-            if not self._pipe.closed:
+            died = "the recogniser's process died"
+            if not pipe.closed:
                 self.close()
+                died += f": {self._process.last_words}"
                 self._start()
-            raise RuntimeError("the recogniser's process died") from error
+            raise RuntimeError(died) from error
 
     def _answer(self) -> Any:
-        answer = self._pipe.recv()
+        answer = self._process.pipe.recv()
         if isinstance(answer, Exception):
             raise answer
         return answer
 
 
-def serve(descriptor: int) -> None:
-    """The other process: answer calls that come over a socket until it is closed."""
-    # Ctrl-C reaches every process of a terminal; the one that started this one decides
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pipe = Connection(descriptor)
+def serve(pipe: Connection) -> None:
+    """The other process: answer calls until the pipe is closed."""
     make: Callable[[], Recogniser] = pipe.recv()
     try:
         recogniser = make()
@@ -132,10 +112,7 @@ def serve(descriptor: int) -> None:
         pipe.send(error)
         return
     while True:
-        try:
-            what, arguments = pipe.recv()
-        except (EOFError, OSError):
-            return
+        what, arguments = pipe.recv()
         try:
             answer = getattr(recogniser, what)(*arguments)
         except Exception as error:

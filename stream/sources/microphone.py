@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import re
-from collections.abc import Iterator
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from stream.clock import AudioTimeline, CaptureClock
 from stream.events import AudioChunk, SignalGap
-from stream.silence import silent_stderr
+from stream.portaudio import serve
+from stream.processes import OwnProcess
 from stream.sources import (
     CLOSE_SECONDS,
     OPEN_SECONDS,
@@ -23,7 +25,7 @@ from stream.sources import (
     NoDefaultDevice,
     SourceError,
 )
-from stream.sources.devices import choose_device, within
+from stream.sources.devices import choose_device
 from stream.sources.mailboxes import SoundQueue
 from stream.sources.resample import MonoResampler
 
@@ -33,6 +35,8 @@ _ADC_SLACK = 0.1
 _WARM_UP = 10
 _LATENCY = "callback time less reported latency"
 
+log = logging.getLogger("miar.live")
+
 
 def discover_microphones() -> list[Device]:
     """Devices that PortAudio can record from.
@@ -40,10 +44,10 @@ def discover_microphones() -> list[Device]:
     Raises
     ------
     SourceError
-        PyAudio is not installed.
+        PyAudio is not installed, or the sound system does not answer within ``OPEN_SECONDS``.
     """
-    with silent_stderr(), _portaudio() as audio:
-        return _microphones(audio)
+    with contextlib.closing(OwnProcess(serve)) as portaudio:
+        return _inputs(portaudio)[1]
 
 
 class Microphone:
@@ -75,21 +79,12 @@ class Microphone:
         self._which = which
         self._clock = clock
         self._queue = SoundQueue()
-        self._held = contextlib.ExitStack()
-        self._stream: Any = None
-        self._lost = False
-        self._last_block = 0.0
+        self._portaudio: OwnProcess | None = None
+        self._hearing: threading.Thread | None = None
         self.name = self.identifier = "default microphone" if which is None else str(which)
         self.time_base = _LATENCY
         self.drift = 0.0
-
-    @property
-    def lost(self) -> bool:
-        """Whether sound stopped coming."""
-        if self._stream is not None and not self._lost and self._silent():
-            self._lost = True
-            self._queue.close()
-        return self._lost
+        self.lost = False
 
     @property
     def dropped_samples(self) -> int:
@@ -97,89 +92,74 @@ class Microphone:
         return self._queue.dropped
 
     def __enter__(self) -> Microphone:
+        portaudio = OwnProcess(serve)
         try:
-            with silent_stderr():
-                opened = within(OPEN_SECONDS, self._open)
-        except SourceError:
-            self._close()
+            capture = self._open(portaudio)
+        except BaseException:
+            portaudio.close()
             raise
-        if not opened:
-            raise SourceError(f"{self.name} did not open within {OPEN_SECONDS:.0f} s; restart the sound server")
+        self._portaudio = portaudio
+        self._hearing = threading.Thread(target=self._hear, args=(portaudio, capture), daemon=True)
+        self._hearing.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        within(CLOSE_SECONDS, self._close)
+        if self._portaudio and self._hearing:
+            self._portaudio.kill()
+            self._hearing.join(CLOSE_SECONDS)
 
     def read(self, timeout: float) -> list[AudioChunk | SignalGap]:
         """All sound not read yet; see ``AudioSource``."""
-        return self._queue.take(0.0 if self.lost else timeout)
+        return self._queue.take(timeout)
 
-    def _silent(self) -> bool:
-        try:
-            active = self._stream.is_active()
-        except OSError:
-            active = False
-        return not active or self._clock.now() - self._last_block > SILENT_DEVICE_SECONDS
-
-    def _open(self) -> bool:
-        """Find the device and start its stream; PortAudio calls ``_captured`` on a thread of its own."""
-        audio = self._held.enter_context(_portaudio(self._which is None))
-        device = choose_device(_microphones(audio), self._which, "microphone")
+    def _open(self, portaudio: OwnProcess) -> _Capture:
+        """Find the device and have its stream started."""
+        infos, devices = _inputs(portaudio, self._which is None)
+        device = choose_device(devices, self._which, "microphone")
         self.name, self.identifier = device.name, device.identifier
-        info = audio.get_device_info_by_index(device.index)
+        info = infos[devices.index(device)]
         rate = int(info["defaultSampleRate"])
-        for channels in _channel_choices(int(info["maxInputChannels"])):
-            with contextlib.suppress(OSError):
-                self._start(audio, device.index, rate, channels)
-                return True
-        raise SourceError(
-            f"microphone {device.index} ({device.name}) cannot be opened; close the program that uses it, "
-            "or choose another"
-        )
+        choices = _channel_choices(int(info["maxInputChannels"]))
+        portaudio.pipe.send((device.index, rate, round(rate * BLOCK_SECONDS), choices))
+        started = _answer(portaudio)
+        if started is None:
+            raise SourceError(
+                f"microphone {device.index} ({device.name}) cannot be opened; close the program that uses it, "
+                "or choose another"
+            )
+        return _Capture(self._queue, rate, *started)
 
-    def _start(self, audio: Any, index: int, rate: int, channels: int) -> None:
-        import pyaudio
-
-        block = round(rate * BLOCK_SECONDS)
-        capture = _Capture(self._clock, self._queue, rate, channels)
-
-        def captured(data: bytes, _: int, times: dict[str, float], status: int) -> tuple[None, int]:
-            self._last_block = self._clock.now()
-            capture.take(data, times, bool(status & pyaudio.paInputOverflow))
-            self.time_base, self.drift = capture.time_base, capture.drift
-            return None, pyaudio.paContinue
-
-        self._last_block = self._clock.now() + OPEN_SECONDS - SILENT_DEVICE_SECONDS
-        stream = audio.open(
-            format=pyaudio.paInt16, channels=channels, rate=rate, input=True, input_device_index=index,
-            frames_per_buffer=block, stream_callback=captured, start=False,
-        )  # fmt: skip
-        self._held.callback(stream.close)
-        capture.latency = stream.get_input_latency()
-        stream.start_stream()
-        self._stream = stream
-
-    def _close(self) -> None:
-        self._queue.close()
-        with contextlib.suppress(OSError):
-            self._held.close()
+    def _hear(self, portaudio: OwnProcess, capture: _Capture) -> None:
+        """Take blocks until the process dies, or gives nothing for so long that it never will."""
+        patience = OPEN_SECONDS
+        try:
+            while portaudio.pipe.poll(patience):
+                captured_by, data, times, overflow = portaudio.pipe.recv()
+                capture.take(self._clock.from_monotonic(captured_by), data, times, overflow)
+                self.time_base, self.drift = capture.time_base, capture.drift
+                patience = SILENT_DEVICE_SECONDS
+        except (EOFError, OSError) as error:
+            log.debug("%s ended: %s", self.name, error)
+        finally:
+            self.lost = True
+            self._queue.close()
+            portaudio.close()
 
 
 class _Capture:
-    """What happens to each block of a running stream, on PortAudio's thread."""
+    """What happens to each block of a running stream."""
 
-    def __init__(self, clock: CaptureClock, queue: SoundQueue, rate: int, channels: int) -> None:
-        self.latency = 0.0
+    def __init__(self, queue: SoundQueue, rate: int, channels: int, latency: float) -> None:
         self.time_base = _LATENCY
         self._age: float | None = None
         self._warm_up = _WARM_UP
         self._earliest = math.inf
-        self._clock = clock
         self._queue = queue
         self._rate = rate
         self._channels = channels
+        self._latency = latency
         self._timeline = AudioTimeline(rate)
         self._resampler = MonoResampler(rate)
 
@@ -188,20 +168,19 @@ class _Capture:
         """As ``AudioTimeline.drift``."""
         return self._timeline.drift
 
-    def take(self, data: bytes, times: dict[str, float], overflow: bool) -> None:
-        """Stamp, convert and queue one block.
+    def take(self, now: float, data: bytes, times: dict[str, float], overflow: bool) -> None:
+        """Stamp, convert and queue one block, of which the callback came at ``now``.
 
         How old a block is at its callback is settled by the first one: on some hosts later ADC times wander by
         half a second while sound comes without a break. The first ``_WARM_UP`` blocks only tell when sound
         starts, as the very first callbacks come in bursts.
         """
-        now = self._clock.now()
         samples = np.frombuffer(data, np.int16).reshape(-1, self._channels)
         if self._age is None:
             duration = len(samples) / self._rate
-            adc = adc_age(times, duration, self.latency)
+            adc = adc_age(times, duration, self._latency)
             self.time_base = _LATENCY if adc is None else _ADC_TIME
-            self._age = max(self.latency, duration) if adc is None else adc
+            self._age = max(self._latency, duration) if adc is None else adc
         stated = now - self._age
         if self._warm_up:
             self._warm_up -= 1
@@ -238,35 +217,32 @@ def _channel_choices(most: int) -> list[int]:
     return list(dict.fromkeys((min(most, 2), 1, most)))
 
 
-def _microphones(audio: Any) -> list[Device]:
-    default = -1
-    with contextlib.suppress(OSError):
-        default = int(audio.get_default_input_device_info()["index"])
-    infos = [audio.get_device_info_by_index(index) for index in range(audio.get_device_count())]
-    return [
-        Device("microphone", int(info["index"]), info["name"], _identifier(audio, info), info["index"] == default)
+def _inputs(portaudio: OwnProcess, default: bool = False) -> tuple[list[dict[str, Any]], list[Device]]:
+    """What PortAudio can record from, as it says and as we do; ``default`` is whether nothing else is asked for."""
+    found = _answer(portaudio)
+    if isinstance(found, ImportError):
+        raise (NoDefaultDevice if default else SourceError)(
+            f"recording needs PyAudio: pip install 'miar-live[mic]' (Debian: apt install portaudio19-dev); {found}"
+        ) from found
+    first, infos = found
+    infos = [info for info in infos if info["maxInputChannels"] > 0]
+    return infos, [
+        Device("microphone", int(info["index"]), info["name"], _identifier(info), info["index"] == first)
         for info in infos
-        if info["maxInputChannels"] > 0
     ]
 
 
-def _identifier(audio: Any, info: dict[str, Any]) -> str:
+def _identifier(info: dict[str, Any]) -> str:
     """Host and name without the card number, which depends on the order of plugging in."""
-    host = audio.get_host_api_info_by_index(info["hostApi"])["name"]
-    return f"{host}:{re.sub(r' *[(]hw:[0-9,]+[)]$', '', info['name'])}"
+    return f"{info['host']}:{re.sub(r' *[(]hw:[0-9,]+[)]$', '', info['name'])}"
 
 
-@contextlib.contextmanager
-def _portaudio(default: bool = False) -> Iterator[Any]:
+def _answer(portaudio: OwnProcess) -> Any:
+    """What PortAudio's process says next; ``SourceError`` where it dies or takes too long."""
     try:
-        import pyaudio
-    except ImportError as error:
-        kind = NoDefaultDevice if default else SourceError
-        raise kind(
-            "recording needs PyAudio: pip install 'miar-live[mic]' (Debian: apt install portaudio19-dev)"
-        ) from error
-    audio = pyaudio.PyAudio()
-    try:
-        yield audio
-    finally:
-        audio.terminate()
+        if portaudio.pipe.poll(OPEN_SECONDS):
+            return portaudio.pipe.recv()
+    except (EOFError, OSError) as error:
+        portaudio.close()
+        raise SourceError(f"PortAudio ended: {portaudio.last_words}") from error
+    raise SourceError(f"PortAudio did not answer within {OPEN_SECONDS:.0f} s; restart the sound server")

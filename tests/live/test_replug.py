@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,10 +91,6 @@ def test_an_rtsp_camera_comes_back(rtsp_camera: RtspCamera) -> None:
         unplug_and_replug(heard, "vision", "no_face", rtsp_camera)  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(
-    "MIAR_REPLUG" not in os.environ,
-    reason="PortAudio can spin for ever when its sound server dies and take the run with it (MIAR_REPLUG=1 dares)",
-)
 def test_a_microphone_comes_back(pulse_microphone: PulseMicrophone, tmp_path: Path) -> None:
     import wave
 
