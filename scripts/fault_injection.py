@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import signal
 import sys
 import tempfile
 import threading
@@ -106,6 +107,11 @@ def free(world: World) -> None:
     world.saboteur.free()
 
 
+def send(module: str, number: int) -> Callable[[World], None]:
+    """A signal to the process of ours that runs what is in a module."""
+    return lambda world: world.signal(module, number)
+
+
 LOST: dict[str, Any] = {"claimed": 1.0, "reason": "device_lost"}
 FROZEN: dict[str, Any] = {"claimed": 2.2, "reason": "stale", "holds": (3.0, 4.0)}
 MUTED: dict[str, Any] = {"claimed": 3.0, "holds": (3.5, 4.5)}
@@ -118,6 +124,7 @@ HALVES = (
         Fault("camera stream dropped", lambda w: w.camera.stop(), lambda w: w.camera.start(), PICTURE, **LOST),
         Fault("face worker crashed", crash("look"), affects=PICTURE, heals=True),
         Fault("sound worker hung", hang("listen"), free, SOUND, **HUNG),
+        Fault("microphone process killed", send("stream.portaudio", signal.SIGKILL), affects=SOUND, heals=True),
         Fault("disk full", World.fill_disk, World.empty_disk),
         Fault("client that never reads", World.connect_slow, World.disconnect_slow),
         Fault("machine slept", World.sleep, affects=(*SOUND, *PICTURE), heals=True),
@@ -125,23 +132,28 @@ HALVES = (
     ],
     [
         Fault("microphone muted", lambda w: w.microphone.mute(), World.speak, SOUND, **MUTED),
+        Fault(
+            "microphone server hung", lambda w: w.microphone.hang(), lambda w: w.microphone.go_on(), SOUND, **LOST
+        ),
+        Fault("microphone process hung", send("stream.portaudio", signal.SIGSTOP), affects=SOUND, heals=True),
         Fault("camera hung", lambda w: w.camera.hung.set(), lambda w: w.camera.hung.clear(), PICTURE, **LOST),
         Fault(
             "camera froze", lambda w: w.camera.frozen.set(), lambda w: w.camera.frozen.clear(), PICTURE, **FROZEN
         ),
         Fault("face worker hung", hang("look"), free, PICTURE, **HUNG),
         Fault("sound worker crashed", crash("listen"), affects=SOUND, heals=True),
-        Fault("recogniser killed", World.kill_recogniser, affects=("text",), heals=True),
+        Fault("recogniser killed", send("stream.asr.apart", signal.SIGKILL), affects=("text",), heals=True),
         Fault("system time set back", set_back, set_right),
     ],
 )
 """A worker crashes in one half and hangs in the other: more than five in a row would rightly be the end of it."""
 
 
-def schedule(count: int, chance: np.random.Generator) -> Iterator[Fault]:
-    """``count`` faults, in random order within halves that take turns."""
-    while True:
-        for half in HALVES:
+def schedule(count: int, chance: np.random.Generator, only: str = "") -> Iterator[Fault]:
+    """``count`` faults with ``only`` in their name, in random order within halves that take turns."""
+    halves = [[fault for fault in half if only in fault.name] for half in HALVES]
+    while any(halves):
+        for half in halves:
             for place in chance.permutation(len(half)):
                 if count == 0:
                     return
@@ -302,14 +314,14 @@ def _percentile(values: list[float], share: int) -> float:
     return float(np.percentile(values, share)) if values else math.nan
 
 
-def inject(faults: int, seed: int, folder: Path) -> Report:
+def inject(faults: int, seed: int, folder: Path, only: str = "") -> Report:
     """A whole run, in a folder of its own."""
     uncaught: list[str] = []
     threading.excepthook = lambda died: uncaught.append(f"{died.exc_type.__name__}: {died.exc_value}")
     chance = np.random.default_rng(seed)
     with World(folder).running() as world:
         run = Run(world, chance)
-        for number, fault in enumerate(schedule(faults, chance), 1):
+        for number, fault in enumerate(schedule(faults, chance, only), 1):
             run.do(fault)
             last = run.outcomes[-1]
             print(f"{number}/{faults} {fault.name}: {last.recovered} {last.wrong[:1] or ''}", file=sys.stderr)
@@ -327,12 +339,14 @@ def main() -> None:
     """Run, print, and publish if asked; exit code 1 when anything went wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--only", default="", help="only faults with this in their name")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults") as folder, contextlib.suppress(KeyboardInterrupt):
-        report = inject(arguments.faults, arguments.seed, Path(folder))
-        call = f"python scripts/fault_injection.py --faults {arguments.faults} --seed {arguments.seed}"
+        report = inject(arguments.faults, arguments.seed, Path(folder), arguments.only)
+        only = f" --only '{arguments.only}'" if arguments.only else ""
+        call = f"python scripts/fault_injection.py --faults {arguments.faults} --seed {arguments.seed}{only}"
         text = section("Faults", call, str(report))
         print(text)
         if arguments.publish:

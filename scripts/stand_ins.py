@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -78,9 +79,18 @@ class PulseMicrophone:
             self._server.terminate()
             self._server.wait(START_SECONDS)
 
+    def hang(self) -> None:
+        """Let the server stand still, until ``go_on``."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
     def play(self, wav: Path) -> None:
         """Start playing a file into the microphone."""
-        command = ["paplay", "--device=virtmic", str(wav)]
+        # what is played sets how much a null sink hears at a time: without, its first sound takes two seconds
+        command = ["paplay", "--device=virtmic", "--latency-msec=20", str(wav)]
         self._players.append(subprocess.Popen(command, env=self._environment, stderr=subprocess.DEVNULL))
 
     def mute(self) -> None:
@@ -89,6 +99,10 @@ class PulseMicrophone:
             player.terminate()
             player.wait(START_SECONDS)
         self._players.clear()
+
+    def _signal(self, number: int) -> None:
+        if self._server is not None:
+            self._server.send_signal(number)
 
     @property
     def _environment(self) -> dict[str, str]:

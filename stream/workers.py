@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 RESTARTS = 5
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.25, 5.0
-LONGEST_ABSENCE = 1.5
+LONGEST_ABSENCE = 1.0
 """Between two looks for a lost device: whoever plugs it in again should not have to wait."""
 
 DOUBLINGS = 16

@@ -35,10 +35,10 @@ def session(
     audio: Callable[[CaptureClock], AudioSource] | None = None,
 ) -> Iterator[Heard]:
     """What a live session over one device says."""
-    clock, heard = CaptureClock(), Heard()
+    clock, heard, spy = CaptureClock(), Heard(), Spy()
     eyes = Slot(opened(lambda: video(clock)), lambda: video(clock)) if video else None
     ears = Slot(opened(lambda: audio(clock)), lambda: audio(clock)) if audio else None
-    live = Live(Spy(), None, video=eyes, audio=ears, clock=clock, listener=heard)
+    live = Live(spy, None, video=eyes, audio=ears, clock=clock, listener=heard)
     live.start()
     try:
         yield heard
@@ -100,8 +100,8 @@ def test_a_microphone_comes_back(pulse_microphone: PulseMicrophone, tmp_path: Pa
     with wave.open(str(hum), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
         file.writeframes(np.random.default_rng(1).normal(0, 300, 120 * 16_000).astype(np.int16).tobytes())
-    pulse_microphone.play(hum)
     with session(audio=lambda clock: Microphone(None, clock)) as heard:
+        pulse_microphone.play(hum)
         heard.wait_for_result(reason("audio", "silence"))
         for _ in range(2):
             pulse_microphone.stop()
