@@ -278,13 +278,29 @@ def test_adc_time_is_believed_only_where_it_can_be(captured: float, current: flo
 
 
 @pytest.fixture
-def without_pyaudio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "pyaudio.py").write_text("raise ImportError('libportaudio.so.2: cannot open it')")
+def pyaudio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A module that the process of PortAudio imports, to be written."""
     monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "pyaudio.py"
 
 
-@pytest.mark.usefixtures("without_pyaudio")
-def test_without_pyaudio_the_extra_is_named() -> None:
+def test_portaudio_that_hangs_is_not_waited_for(pyaudio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyaudio.write_text("import time; time.sleep(3600)")
+    monkeypatch.setattr("stream.sources.microphone.OPEN_SECONDS", 0.5)
+    with pytest.raises(SourceError, match="did not answer within"):
+        discover_microphones()
+    with pytest.raises(SourceError, match="did not answer within"), Microphone(None, CaptureClock()):
+        pass
+
+
+def test_portaudio_that_dies_says_why(pyaudio: Path) -> None:
+    pyaudio.write_text("import os; os.write(2, b'one thing\\nAssertion failed\\n'); os._exit(3)")
+    with pytest.raises(SourceError, match=r"PortAudio ended: Assertion failed$"):
+        discover_microphones()
+
+
+def test_without_pyaudio_the_extra_is_named(pyaudio: Path) -> None:
+    pyaudio.write_text("raise ImportError('libportaudio.so.2: cannot open it')")
     with (
         pytest.raises(SourceError, match=r"pip install 'miar-live\[mic\]'") as named,
         Microphone("a", CaptureClock()),

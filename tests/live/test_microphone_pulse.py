@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import wave
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
@@ -129,6 +131,39 @@ def test_a_server_that_dies_is_noticed(pulse_microphone: PulseMicrophone) -> Non
         microphone.read(0.0)
         assert microphone.read(LIMIT) == []
     assert microphone.lost
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_process_that_hangs_or_dies_is_noticed_and_gone(pulse_microphone: PulseMicrophone, number: int) -> None:
+    assert pulse_microphone.folder.exists()
+    clock = CaptureClock()
+    with Microphone(None, clock) as microphone:
+        wait_for_sound(microphone, clock)
+        (portaudio,) = (one for one in psutil.Process().children() if "stream.portaudio" in one.cmdline())
+        portaudio.send_signal(number)
+        while not microphone.lost:
+            microphone.read(0.1)
+            assert clock.now() < LIMIT
+    assert not psutil.pid_exists(portaudio.pid)
+
+
+def test_a_server_that_hangs_holds_nobody_up(
+    pulse_microphone: PulseMicrophone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.sources.microphone.OPEN_SECONDS", 1.0)
+    pulse_microphone.hang()
+    try:
+        with pytest.raises(SourceError, match="did not answer within 1 s"):
+            discover_microphones()
+    finally:
+        pulse_microphone.go_on()
+
+
+def test_a_device_that_appears_later_is_listed(pulse_microphone: PulseMicrophone) -> None:
+    pulse_microphone.stop()
+    assert not any(device.default for device in discover_microphones())
+    pulse_microphone.start()
+    assert any(device.default for device in discover_microphones())
 
 
 def test_devices_are_listed_and_chosen_by_what_is_listed(
