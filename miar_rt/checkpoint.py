@@ -204,7 +204,7 @@ def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpo
     CheckpointError
         When it is missing, damaged, of another format or of another input table.
     """
-    folder = DEFAULT if path is None else path
+    folder = DEFAULT if path is None else Path(path)  # programs that embed us give a str as well
     document = _read_document(folder)
     _require_spec(folder, document, spec)
     weights = _read_verified(folder / _WEIGHTS, document.weights_sha256)

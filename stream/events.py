@@ -158,6 +158,15 @@ class Transcript(msgspec.Struct, frozen=True, tag_field="type", tag="transcript"
     gap: tuple[float, float] | None = None
 
 
+LOSSES = {
+    "frames": "{count} pictures passed over",
+    "samples": "{seconds:.1f} s of sound lost",
+    "speech": "{seconds:.1f} s of sound not searched for words",
+    "inbox": "{count} signals lost",
+}
+"""What of ``Status.dropped`` is called for people; of sound it holds samples."""
+
+
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_only=True):
     """What listeners should know about the machinery: devices, what was dropped, what waits in mailboxes.
 
@@ -173,6 +182,14 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_onl
     waiting: dict[str, int] = {}
     hints: list[Hint] = []
     drift_ms: float | None = None
+
+    def losses(self) -> list[str]:
+        """What was dropped, for people."""
+        return [
+            LOSSES.get(name, f"{name}: {{count}}").format(count=count, seconds=count / SAMPLE_RATE)
+            for name, count in self.dropped.items()
+            if count
+        ]
 
 
 class Landmarks(msgspec.Struct, frozen=True, tag_field="type", tag="landmarks", kw_only=True):

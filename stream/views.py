@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
 from types import TracebackType
 
 import msgspec
@@ -151,7 +150,7 @@ class Tally:
         self._labels: Counter[str] = Counter()
         self._results = 0
         self._seconds = 0.0
-        self._dropped: Mapping[str, int] = {}
+        self._losses: list[str] = []
 
     def take(self, event: Outgoing) -> None:
         """Count an event."""
@@ -160,15 +159,14 @@ class Tally:
             self._seconds = event.media_time
             self._labels.update([event.label] if event.label else [])
         elif isinstance(event, Status):
-            self._dropped = event.dropped
+            self._losses = event.losses()
 
     def line(self) -> str:
         """Results, seconds, shares of labels, and what was lost."""
         scored = self._labels.total() or 1
         shares = [f"{label} {count / scored:.0%}" for label, count in self._labels.most_common(3)]
-        lost = [f"{count} {what} dropped" for what, count in self._dropped.items() if count]
         counted = f"{self._results} result{'' if self._results == 1 else 's'} in {self._seconds:.1f} s"
-        return f"{counted}: {', '.join([*(shares or ['no score']), *lost])}"
+        return f"{counted}: {', '.join([*(shares or ['no score']), *self._losses])}"
 
 
 def make_view(json: bool) -> View:

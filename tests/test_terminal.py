@@ -56,10 +56,11 @@ def test_nothing_present_is_no_score() -> None:
 def test_newer_words_and_the_notice_are_shown() -> None:
     words = [TimedWord("morning", 9.0, 9.4, False, 0.8)]
     newer = Transcript(media_time=9.5, asr="sphinx", words=words, speech_final=False)
-    notice = Status(media_time=9.5, modality="vision", state="device_lost", detail="", dropped={"vision": 3})
+    dropped = {"frames": 3, "samples": 0}
+    notice = Status(media_time=9.5, modality="vision", state="device_lost", detail="", dropped=dropped)
     text = "\n".join(drawn(result(), newer, notice))
     assert "what a wonderful morning" in text
-    assert "dropped 3 · face device_lost" in text
+    assert "face device_lost · 3 pictures passed" in text
 
 
 def test_before_the_first_result() -> None:

@@ -130,8 +130,8 @@ class AcousticExtractor:
 
 
 def _check_samples(samples: NDArray[np.int16]) -> None:
-    if samples.dtype != np.int16:
-        raise TypeError(f"samples must be int16, not {samples.dtype}")
+    if not isinstance(samples, np.ndarray) or samples.dtype != np.int16:
+        raise TypeError(f"samples must be int16, not {getattr(samples, 'dtype', type(samples).__name__)}")
     if samples.ndim != 1:
         raise ValueError(f"samples must have one dimension, not {samples.ndim}")
 

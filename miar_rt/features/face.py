@@ -94,8 +94,8 @@ def _frame(t: float, landmarks: Array | None, image: Image, company: bool) -> Fe
 
 
 def _checked(image: Image) -> Image:
-    if image.dtype != np.uint8:
-        raise TypeError(f"a picture must be uint8, not {image.dtype}")
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        raise TypeError(f"a picture must be uint8, not {getattr(image, 'dtype', type(image).__name__)}")
     if image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"a picture must have the shape [height, width, 3], not {list(image.shape)}")
     return np.ascontiguousarray(image)
