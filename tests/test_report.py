@@ -146,6 +146,11 @@ def test_summary_adds_up(written: Path) -> None:
     assert summary["versions"]["numpy"] == np.__version__
 
 
+def test_every_field_of_the_summary_is_documented(written: Path) -> None:
+    told = (Path(__file__).parents[1] / "docs" / "analysis.md").read_text()
+    assert [name for name in json.loads((written / "summary.json").read_text()) if f"`{name}`" not in told] == []
+
+
 def test_summary_tells_of_late_damage_and_notices(tmp_path: Path) -> None:
     with Report(tmp_path, SOURCE) as report:
         report.add(Status(media_time=1.0, modality="audio", state="gap", detail="20 ms lost", dropped={}))
