@@ -20,6 +20,32 @@ EMOTIONS: tuple[str, ...] = ("neutral", "happiness", "sadness", "anger", "surpri
 Array: TypeAlias = NDArray[np.float32]
 
 
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One of several faces in a picture.
+
+    Attributes
+    ----------
+    id
+        Stays the same while the face is followed, from 1 on; none is used twice.
+    box
+        As fractions of the picture's width and height, 0 to 1.
+    primary
+        Whether it is the one that the frame's own values are of.
+    values
+        As of a ``face`` frame.
+    """
+
+    id: int
+    box: Box
+    primary: bool
+    values: Array
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureFrame:
     """One frame of features.
@@ -38,6 +64,8 @@ class FeatureFrame:
     company
         Of a face: whether another one, not much smaller, was in the picture when there was last a look around.
         No score depends on it.
+    faces
+        All faces in the picture, where several are followed; the primary one may be missing among them.
     """
 
     kind: FeatureKind
@@ -45,6 +73,7 @@ class FeatureFrame:
     values: Array
     valid: bool = True
     company: bool = False
+    faces: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

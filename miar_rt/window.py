@@ -8,8 +8,9 @@ nowhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from miar_rt.signals import (
 )
 
 Mask = NDArray[np.bool_]
+Owned: TypeAlias = Callable[[NDArray[np.float64]], Mask]
 CLIP = 6.0
 
 
@@ -150,16 +152,11 @@ class WindowBuilder:
 
     def raw(self, t: float) -> ModelInput:
         """The window that ends at ``t`` in the extractors' own units, NaN where a channel has nothing."""
-        acoustic, acoustic_mask = self._acoustic.read(t)
-        voice, _ = self._voice.read(t)
+        audio, audio_mask = self.sound(t)
         vision, vision_mask = self._face.read(t)
-        text, text_mask = self._text(t)
-        values: dict[Modality, Array] = {
-            "text": text,
-            "audio": np.concatenate([acoustic, voice], axis=1),
-            "vision": vision,
-        }
-        masks: dict[Modality, Mask] = {"text": text_mask, "audio": acoustic_mask, "vision": vision_mask}
+        text, text_mask = self.text(t)
+        values: dict[Modality, Array] = {"text": text, "audio": audio, "vision": vision}
+        masks: dict[Modality, Mask] = {"text": text_mask, "audio": audio_mask, "vision": vision_mask}
         presence = np.array([masks[name].any() for name in MODALITIES])
         groups = [np.isfinite(vision[:, columns]).any() for columns in self.spec.vision_groups.values()]
         return ModelInput(values, masks, np.array(groups, np.float32), presence, np.zeros(3, np.bool_))
@@ -173,7 +170,14 @@ class WindowBuilder:
         """The baselines in use, by modality."""
         return {name: one for name, one in {**self.running, **self.baseline}.items() if name not in self.ignored}
 
-    def _text(self, t: float) -> tuple[Array, Mask]:
+    def sound(self, t: float) -> tuple[Array, Mask]:
+        """Of ``raw``: the rows of the voice, and which of them hold anything."""
+        acoustic, mask = self._acoustic.read(t)
+        voice, _ = self._voice.read(t)
+        return np.concatenate([acoustic, voice], axis=1), mask
+
+    def text(self, t: float) -> tuple[Array, Mask]:
+        """Of ``raw``: the rows of the words, the newest last, and which of them hold anything."""
         spec = self.spec
         values = np.full((spec.text_tokens, spec.widths["text"]), np.nan, dtype=np.float32)
         mask = np.zeros(spec.text_tokens, dtype=np.bool_)
@@ -185,6 +189,42 @@ class WindowBuilder:
             values[-len(recent) :, : spec.token_width] = self._encoded.tokens[recent]
             values[-len(recent) :, spec.token_width :] = rows[self._encoded.word_index[recent]]
             mask[-len(recent) :] = True
+        return values, mask
+
+
+class FaceWindow(WindowBuilder):
+    """The window of one of several faces: its own pictures, and what is its of the sound and the words of all.
+
+    Parameters
+    ----------
+    shared
+        Takes the sound and the words.
+    owned
+        Tells of capture times float64 ``[n]`` whether it was this face that spoke then, bool ``[n]``.
+    """
+
+    def __init__(self, shared: WindowBuilder, owned: Owned) -> None:
+        super().__init__(shared.spec, ignored=shared.ignored)
+        self._shared = shared
+        self._owned = owned
+
+    def sound(self, t: float) -> tuple[Array, Mask]:
+        """As ``WindowBuilder``."""
+        values, mask = self._shared.sound(t)
+        last = math.floor(t * self.spec.audio_rate)
+        mine = self._owned((last - np.arange(len(mask))[::-1]) / self.spec.audio_rate)
+        values[~mine] = np.nan
+        return values, mask & mine
+
+    def text(self, t: float) -> tuple[Array, Mask]:
+        """As ``WindowBuilder``."""
+        values, mask = self._shared.text(t)
+        spoken = t - values[:, self.spec.token_width].astype(np.float64) * self.spec.text_seconds
+        kept = values[mask & self._owned(np.where(mask, spoken, t))]
+        values[:], mask[:] = np.nan, False
+        if len(kept):
+            # the newest come last, as where nobody else spoke
+            values[-len(kept) :], mask[-len(kept) :] = kept, True
         return values, mask
 
 

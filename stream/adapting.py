@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from calibration.adaptation import ENOUGH_SECONDS
+from miar_rt.adapting import Adapter
 from miar_rt.neutral import MEASURED
-from miar_rt.signals import Modality
+from miar_rt.signals import MODALITIES, Modality
 from miar_rt.window import WindowBuilder
 from stream.events import DECIMALS, Status
 from stream.profiles import PARTS, not_trained_with
-from stream.scoring import Scorer
+from stream.scoring import Answer, Scorer
 
 ADAPTED = "(adapted)"
 """In a result's ``profile``, alone or after a profile's name; no profile can have a name with brackets."""
@@ -23,7 +24,14 @@ def tell_adapting(adapt: bool, scorer: Scorer, lines: list[str]) -> None:
         lines.append(f"warning: {warning}")
 
 
-def adapting(now: float, modality: Modality) -> Status:
+def adapt(now: float, adapter: Adapter, builder: WindowBuilder, answer: Answer) -> list[Status]:
+    """Learn from an answer what the person is like; says so when that begins to count."""
+    before = builder.applied.keys()
+    adapter.take(now, answer.probabilities)
+    return [_adapting(now, name) for name in MODALITIES if name in builder.applied.keys() - before]
+
+
+def _adapting(now: float, modality: Modality) -> Status:
     """That a running baseline begins to count."""
     detail = f"after {ENOUGH_SECONDS:g} s the {PARTS[modality]} is compared with what is usual for this person"
     return Status(media_time=round(now, DECIMALS), modality=modality, state="adapting", detail=detail, dropped={})

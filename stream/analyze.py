@@ -30,7 +30,7 @@ class Analyzer:
         self, session: Session, recogniser: Recogniser | None, appearance: Appearance | None = None
     ) -> None:
         self._session = session
-        self._extraction = Extraction(recogniser, appearance)
+        self._extraction = Extraction(recogniser, appearance, session.config.faces)
 
     def __enter__(self) -> Analyzer:
         return self

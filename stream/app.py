@@ -94,7 +94,7 @@ def run_live(options: LiveOptions) -> None:
         clock.restart()
         devices.open(lines)
         wanted = listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
-        config = SessionConfig(options.rate, wanted, profile, adapt=options.adapt)
+        config = SessionConfig(options.rate, wanted, profile, adapt=options.adapt, faces=options.faces)
         recorder = open_recorder(options, scorer, config, recogniser.kind if recogniser else None, lines)
         for output in outputs:
             lines.append(output.open())

@@ -33,7 +33,7 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
     from stream.analyze import Analyzer
     from stream.sources.media_file import MediaFile
 
-    SessionConfig(options.rate)
+    SessionConfig(options.rate, faces=options.faces)
     media = MediaFile(path, video=not options.text_only)
     check_writable(out)
     lines: list[str] = []
@@ -48,7 +48,7 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
             open_words(options, scorer.checkpoint, None, held, lines) if media.has_audio else (None, None)
         )
         wanted = listening_to(media.has_video, media.has_audio, recogniser, options.text_only, lines)
-        config = SessionConfig(options.rate, wanted, profile, adapt=options.adapt)
+        config = SessionConfig(options.rate, wanted, profile, adapt=options.adapt, faces=options.faces)
         for line in lines:
             say(line)
         held.enter_context(under_way())

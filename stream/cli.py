@@ -21,6 +21,7 @@ from stream.cli_options import (
     Checkpoint,
     Debug,
     Engine,
+    Faces,
     Language,
     Mic,
     ProfileName,
@@ -81,6 +82,7 @@ def live(
     rate: Rate = 10.0,
     profile: ProfileName = None,
     adapt: Adapt = False,
+    faces: Faces = 1,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     record: Annotated[Path | None, typer.Option(help="New folder to record the session into.")] = None,
     record_media: Annotated[
@@ -128,6 +130,7 @@ def analyze(
     rate: Rate = 10.0,
     profile: ProfileName = None,
     adapt: Adapt = False,
+    faces: Faces = 1,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
     """Run the live path over a file, in media time and as fast as it goes; two runs give the same bytes."""
@@ -147,6 +150,7 @@ def analyze(
             rate=rate,
             profile=profile,
             adapt=adapt,
+            faces=faces,
         ),
     )
 

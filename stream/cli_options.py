@@ -24,6 +24,7 @@ TextEncoder = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Rate = Annotated[float, typer.Option(help="Results a second at most, 1 to 60.")]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="Whose profile, by miar calibrate, to apply.")]
+Faces = Annotated[int, typer.Option(help="Follow and score up to so many faces, 1 to 4.")]
 Adapt = Annotated[
     bool, typer.Option("--adapt", help="Learn what is usual for whoever is there; kept in memory alone.")
 ]

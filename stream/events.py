@@ -114,8 +114,41 @@ class Latency(msgspec.Struct, frozen=True):
     total: float | None
 
 
+class FaceBox(msgspec.Struct, frozen=True):
+    """Where a face is: its left upper corner and its size, as fractions of the picture's width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class FaceResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several faces; ``id`` is its own for as long as it is followed. Other fields as in a result.
+
+    ``speaking``: somebody speaks, and it is this mouth that moves with the sound. ``agreement`` is how well it
+    does, about -1 to 1; ``None`` while nobody speaks.
+    """
+
+    id: int
+    primary: bool
+    box: FaceBox
+    speaking: bool
+    agreement: float | None
+    emotions: dict[str, float] | None
+    raw_emotions: dict[str, float] | None
+    label: str | None
+    confidence: float | None
+    sentiment: Sentiment | None
+    modalities: dict[str, ModalityState]
+
+
 class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result", kw_only=True):
-    """One score. With no modality present emotions, label, confidence and sentiment are ``None``."""
+    """One score. With no modality present emotions, label, confidence and sentiment are ``None``.
+
+    ``faces`` is there only where several faces are followed: all that are in the picture, the primary one, which
+    the other fields are about, among them.
+    """
 
     version: int = PROTOCOL_VERSION
     seq: int
@@ -132,6 +165,7 @@ class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result", kw_onl
     latency_ms: Latency | None
     model: ModelInfo
     profile: str | None
+    faces: list[FaceResult] | msgspec.UnsetType = msgspec.UNSET
 
 
 class TimedWord(msgspec.Struct, frozen=True):

@@ -60,14 +60,14 @@ class Extraction:
     ----------
     recogniser
         Closed by the caller; ``None`` for no words.
-    appearance
-        As ``FaceExtractor`` takes it.
+    appearance, faces
+        As ``FaceExtractor`` takes them.
     """
 
-    def __init__(self, recogniser: Recogniser | None, appearance: Appearance | None = None) -> None:
+    def __init__(self, recogniser: Recogniser | None, appearance: Appearance | None = None, faces: int = 1) -> None:
         self._recogniser = recogniser
         self._hearing = Hearing()
-        self._face = FaceExtractor(appearance=appearance)
+        self._face = FaceExtractor(appearance=appearance, faces=faces)
         self._eye, self._ear, self._scribe = (ThreadPoolExecutor(1, name) for name in ("eye", "ear", "scribe"))
         self._acoustic: deque[FeatureFrame] = deque()
         self._settled = 0

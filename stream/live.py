@@ -94,7 +94,7 @@ class Live:
         self._audio = audio
         self._clock = clock
         self._listener = listener
-        self._appearance = appearance
+        self._eyes = functools.partial(FaceExtractor, appearance=appearance, faces=session.config.faces)
         self._inbox: Mailbox[Signal] = Mailbox(INBOX_ITEMS)
         self._speech: Mailbox[Heard] = Mailbox(SPEECH_CHUNKS)
         self._notices: Mailbox[Status] = Mailbox(64)
@@ -247,7 +247,7 @@ class Live:
         """Pictures into face frames."""
         if self._video is None:
             return
-        with self._video.hold() as source, FaceExtractor(appearance=self._appearance) as face:
+        with self._video.hold() as source, self._eyes() as face:
             watch = PictureWatch(source.name, self._video.device)
             while self._video.serves(worker):
                 frame = source.read_latest(PICTURE_MAX_AGE, WAIT_SECONDS)

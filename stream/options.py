@@ -32,6 +32,7 @@ class AnalyzeOptions:
     rate: float = 10.0
     profile: str | None = None
     adapt: bool = False
+    faces: int = 1
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class ReplayOptions:
 
 def check_options(options: LiveOptions) -> None:
     """Look for what can be told to be wrong from the options alone; ``ValueError`` says what would be right."""
-    SessionConfig(options.rate)
+    SessionConfig(options.rate, faces=options.faces)
     for first, second in _conflicts(options):
         raise ValueError(f"{first} and {second} exclude each other: leave one out")
     if options.seconds is not None and not options.seconds > 0:

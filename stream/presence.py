@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from miar_rt.features.face_ids import MISSED_SECONDS
 from miar_rt.features.voice_activity import SpeechGate
 from miar_rt.signals import MODALITIES, FeatureFrame, Modality, Word
 from stream.events import Reason
 
 STALE_SECONDS = 1.0
 """A signal that has not moved for so long is not the present any more."""
-
-FACE_MEMORY_SECONDS = 0.4
-"""A face may be missed for so long (a blink of the tracker) before it counts as gone."""
 
 SPEECH_MEMORY_SECONDS = 2.0
 """So long after the last speech the voice of the window still speaks for the person."""
@@ -78,11 +76,15 @@ class PresenceTracker:
 
     def at(self, now: float) -> dict[Modality, Availability]:
         """State of every modality at ``now``."""
-        found = {"text": self._text(now), "audio": self._audio(now), "vision": self._vision(now)}
-        return {
-            name: Availability(self._blocked[name], None) if self._blocked[name] else found[name]
-            for name in MODALITIES
-        }
+        found = {"text": self._text(now), "audio": self._audio(now), "vision": self.vision(now, self._face)}
+        return {name: self._unblocked(name, found[name]) for name in MODALITIES}
+
+    def vision(self, now: float, face: float | None) -> Availability:
+        """State at ``now`` of a face that was seen last at ``face``."""
+        return self._unblocked("vision", self._vision(now, face))
+
+    def _unblocked(self, name: Modality, found: Availability) -> Availability:
+        return Availability(self._blocked[name], None) if self._blocked[name] else found
 
     def _text(self, now: float) -> Availability:
         if self._word is None:
@@ -98,13 +100,13 @@ class PresenceTracker:
             return Availability("stale", None)
         return _unless("silence", _older(self._speech, now, SPEECH_MEMORY_SECONDS), self._acoustic)
 
-    def _vision(self, now: float) -> Availability:
+    def _vision(self, now: float, face: float | None) -> Availability:
         if self._picture is None and now <= STALE_SECONDS:
             return Availability("no_face", None)
         if _older(self._picture, now, STALE_SECONDS):
             return Availability("stale", None)
         # against the picture and not the present: on a busy machine pictures come late with a face in every one
-        return _unless("no_face", _older(self._face, self._picture, FACE_MEMORY_SECONDS), self._face)
+        return _unless("no_face", _older(face, self._picture, MISSED_SECONDS), face)
 
 
 def _older(t: float | None, now: float | None, seconds: float) -> bool:

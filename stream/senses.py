@@ -85,9 +85,12 @@ class Hearing:
 class Senses:
     """Eyes and ears in the caller's own thread; either is opened when the first signal for it comes."""
 
-    def __init__(self, recogniser: Recogniser | None = None, appearance: Appearance | None = None) -> None:
+    def __init__(
+        self, recogniser: Recogniser | None = None, appearance: Appearance | None = None, faces: int = 1
+    ) -> None:
         self._recogniser = recogniser
         self._appearance = appearance
+        self._faces = faces
         self._hearing: Hearing | None = None
         self._face: FaceExtractor | None = None
 
@@ -103,7 +106,7 @@ class Senses:
     def see(self, frame: VideoFrame) -> FeatureFrame:
         """The face of one picture."""
         if self._face is None:
-            self._face = FaceExtractor(appearance=self._appearance)
+            self._face = FaceExtractor(appearance=self._appearance, faces=self._faces)
         return self._face.extract(frame.t, frame.image)
 
     def poll(self) -> list[FeatureFrame]:

@@ -8,9 +8,10 @@ methods below with its capture time, in one order; the same calls give the same 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -20,31 +21,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.baseline import Baseline
-from calibration.smoothing import ExponentialSmoother, LabelHysteresis
-from miar_rt.adapting import Adapter
 from miar_rt.features.appearance import Appearance
+from miar_rt.features.several_faces import MOST_FACES
 from miar_rt.features.text import Encoder
 from miar_rt.features.text_onnx import open_encoder
 from miar_rt.signals import MODALITIES, FeatureFrame, Modality, WordsUpdate
-from stream.adapting import adapting, profile_in_use
 from stream.asr.choose import choose_recogniser
 from stream.events import (
     DECIMALS,
     AudioChunk,
     DeviceStatus,
-    ModalityState,
+    FaceResult,
     ModelInfo,
     Outgoing,
     Result,
-    Sentiment,
     Status,
     VideoFrame,
 )
+from stream.faces import Faces, Person, Scored
 from stream.presence import Availability, PresenceTracker
 from stream.profiles import know
 from stream.recent_words import RecentWords, as_transcript, spoken
-from stream.scoring import SENTIMENT_LIMIT, Answer, Scorer, load_scorer
+from stream.scoring import Scorer, load_scorer
 from stream.senses import Senses
+from stream.verdicts import weights
 
 IDLE_SECONDS = 0.5
 """With nothing new to score, listeners are still told so this often."""
@@ -73,6 +73,8 @@ class SessionConfig:
         Name of the person's profile; ``Session.open`` applies it, other makers have given it to the scorer.
     adapt
         Whether a running baseline is kept of whoever is there, where the profile has none.
+    faces
+        How many faces at most are followed, 1 to 4: with more than one each result holds all of them.
     half_life
         Seconds after which half of an old probability has faded from ``emotions``.
     """
@@ -82,14 +84,17 @@ class SessionConfig:
     profile: str | None = None
     half_life: float = 0.4
     adapt: bool = False
+    faces: int = 1
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.rate <= 60.0:
             raise ValueError(f"rate must be 1 to 60 results a second, not {self.rate:g}")
+        if not 1 <= self.faces <= MOST_FACES:
+            raise ValueError(f"faces must be 1 to {MOST_FACES}, not {self.faces}")
 
 
 class Session:
-    """Windows, words and presence of one person, scored when something new has arrived.
+    """Windows, words and presence of one person or several, scored when something new has arrived.
 
     Parameters
     ----------
@@ -117,9 +122,9 @@ class Session:
         spec = scorer.checkpoint.spec
         self._presence = PresenceTracker(self.config.listening_to, spec.text_seconds)
         self._words = RecentWords(spec.text_seconds)
-        self._adapter = Adapter(scorer.builder) if self.config.adapt else None
-        self._smoother = ExponentialSmoother(self.config.half_life)
-        self._hysteresis = LabelHysteresis()
+        make = functools.partial(Person, scorer, self.config.half_life, self.config.adapt)
+        self._sole = make(scorer.builder)
+        self._faces = Faces(scorer, make, self._presence) if self.config.faces > 1 else None
         self._model = ModelInfo(checkpoint=scorer.checkpoint.name, engine=scorer.engine.name)
         self._outbox: list[Outgoing] = []
         self._closed = False
@@ -173,7 +178,7 @@ class Session:
         encoder = open_encoder(text_encoder, scorer.checkpoint.extractors, scorer.checkpoint.text_adapter)
         appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
         recogniser, _ = choose_recogniser(asr, language)
-        return cls(scorer, encoder, config, Senses(recogniser, appearance))
+        return cls(scorer, encoder, config, Senses(recogniser, appearance, config.faces if config else 1))
 
     def push_audio(self, t: float, samples: NDArray[np.int16]) -> None:
         """Take sound, int16 ``[n]`` mono at 16 kHz, whose first sample was captured at ``t`` seconds.
@@ -225,6 +230,8 @@ class Session:
         _checked_time(frame.t, f"a {frame.kind} frame at")
         self._scorer.builder.push(frame)
         self._presence.saw(frame)
+        if self._faces is not None:
+            self._faces.saw(frame)
         if frame.kind != "voice":
             self._fresh = True
 
@@ -291,19 +298,32 @@ class Session:
         self._due = max(self._due + self._period, now + 0.5 * self._period)
         self._fresh = False
         self._last_score = now
-        found = self._presence.at(now)
-        answer = self._scorer.score(now, {name: state.present for name, state in found.items()})
+        found, primary = self._presence.at(now), None
+        faces: list[FaceResult] | msgspec.UnsetType = msgspec.UNSET
+        if self._faces is not None:
+            primary, faces = self._faces.score(now, found, self.config.profile)
+        primary = primary or self._alone(now, found)
         self._notice_engine(now)
-        self.newest = {name: found[name].newest for name in MODALITIES}
-        if answer is None:
-            self._hysteresis.reset()
-            result = self._nothing(now, found)
-        else:
-            result = self._result(now, found, answer)
-            if self._adapter is not None:
-                self._adapt(now, self._adapter, answer)
+        self._outbox += primary.notices
+        self.newest = {name: primary.found[name].newest for name in MODALITIES}
         self._seq += 1
-        return result
+        return Result(
+            seq=self._seq - 1,
+            time=None,
+            media_time=round(now, DECIMALS),
+            **primary.verdict,
+            gate=weights(primary.answer),
+            transcript=self._words.state(now),
+            latency_ms=None,
+            model=self._model,
+            profile=primary.profile,
+            faces=faces,
+        )
+
+    def _alone(self, now: float, found: Mapping[Modality, Availability]) -> Scored:
+        """What there is to go by, as one person's."""
+        answer = self._scorer.score(now, {name: state.present for name, state in found.items()})
+        return self._sole.scored(now, found, answer, self.config.profile)
 
     def _notice_engine(self, now: float) -> None:
         """Say so when another engine has taken over."""
@@ -314,48 +334,6 @@ class Session:
         detail = f"{engine.name}: {engine.describe()}"
         self._outbox.append(
             Status(media_time=round(now, 3), modality=None, state="engine", detail=detail, dropped={})
-        )
-
-    def _adapt(self, now: float, adapter: Adapter, answer: Answer) -> None:
-        """Learn from an answer what the person is like, and say so when that begins to count."""
-        before = self._scorer.builder.applied.keys()
-        adapter.take(now, answer.probabilities)
-        after = self._scorer.builder.applied.keys()
-        self._outbox += [adapting(now, name) for name in MODALITIES if name in after - before]
-
-    def _nothing(self, now: float, found: Mapping[Modality, Availability]) -> Result:
-        """What is said when nothing is present: no score is invented."""
-        return Result(
-            seq=self._seq,
-            time=None,
-            media_time=round(now, DECIMALS),
-            emotions=None,
-            raw_emotions=None,
-            label=None,
-            confidence=None,
-            sentiment=None,
-            modalities=_states(now, found, dict.fromkeys(MODALITIES, 0.0)),
-            gate=dict.fromkeys((*MODALITIES, "fused"), 0.0),
-            transcript=self._words.state(now),
-            latency_ms=None,
-            model=self._model,
-            profile=profile_in_use(self.config.profile, self._scorer.builder),
-        )
-
-    def _result(self, now: float, found: Mapping[Modality, Availability], answer: Answer) -> Result:
-        classes = self._scorer.checkpoint.spec.classes
-        smoothed = self._smoother.update(now, np.append(answer.probabilities, answer.sentiment))
-        emotions, sentiment = smoothed[:-1], float(smoothed[-1])
-        best = self._hysteresis.update(emotions)
-        return msgspec.structs.replace(
-            self._nothing(now, found),
-            emotions=_by_class(classes, emotions),
-            raw_emotions=_by_class(classes, answer.probabilities),
-            label=classes[best],
-            confidence=round(float(emotions[best]), DECIMALS),
-            sentiment=_sentiment(sentiment, answer.half_width),
-            modalities=_states(now, found, answer.contribution),
-            gate={name: round(weight, DECIMALS) for name, weight in answer.gate.items()},
         )
 
 
@@ -371,29 +349,3 @@ def _later(t: float, before: float, what: str) -> float:
     if _checked_time(t, f"{what} at") < before - JITTER_SECONDS:
         raise ValueError(f"{what} at {t:.6f} s after {what} at {before:.6f} s: time runs backwards")
     return t
-
-
-def _states(
-    now: float, found: Mapping[Modality, Availability], contribution: Mapping[Modality, float]
-) -> dict[str, ModalityState]:
-    return {
-        name: ModalityState(
-            present=state.present,
-            reason=state.reason,
-            age_ms=None if state.newest is None else round(max(now - state.newest, 0.0) * 1e3, 3),
-            contribution=round(contribution[name], DECIMALS),
-        )
-        for name, state in found.items()
-    }
-
-
-def _by_class(classes: Iterable[str], probabilities: NDArray[np.float64]) -> dict[str, float]:
-    return {name: round(float(p), DECIMALS) for name, p in zip(classes, probabilities, strict=True)}
-
-
-def _sentiment(value: float, half_width: float) -> Sentiment:
-    return Sentiment(
-        value=round(value, DECIMALS),
-        low=round(max(value - half_width, -SENTIMENT_LIMIT), DECIMALS),
-        high=round(min(value + half_width, SENTIMENT_LIMIT), DECIMALS),
-    )

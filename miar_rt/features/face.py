@@ -8,12 +8,16 @@ import numpy as np
 
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.face_geometry import align, head_angles
-from miar_rt.features.face_tracker import FaceOfStill, Image, PrimaryFace
+from miar_rt.features.face_tracker import FaceOfStill, Image, PrimaryFace, extent
 from miar_rt.features.face_units import action_units
+from miar_rt.features.several_faces import SeveralFaces
 from miar_rt.input_spec import SPEC
-from miar_rt.signals import Array, FeatureFrame
+from miar_rt.signals import Array, Box, Face, FeatureFrame
 
 __all__ = ["FaceExtractor", "face_values"]
+
+NOTHING = np.full(SPEC.widths["vision"], np.nan, np.float32)
+"""The values of a picture without a face."""
 
 
 class FaceExtractor:
@@ -25,11 +29,13 @@ class FaceExtractor:
         For unrelated pictures: look for faces anew in each instead of following one.
     appearance
         Fills the appearance slots; without it they are NaN.
+    faces
+        Follow up to so many: with more than one a frame's ``faces`` hold all of them.
     """
 
-    def __init__(self, *, static: bool = False, appearance: Appearance | None = None) -> None:
+    def __init__(self, *, static: bool = False, appearance: Appearance | None = None, faces: int = 1) -> None:
         self._appearance = appearance
-        self._finder = FaceOfStill() if static else PrimaryFace()
+        self._finder = FaceOfStill() if static else PrimaryFace() if faces == 1 else SeveralFaces(faces)
         self._landmarks: Array | None = None
 
     def __enter__(self) -> FaceExtractor:
@@ -61,11 +67,26 @@ class FaceExtractor:
         """
         image = _checked(image)
         self._landmarks = self._finder.find(t, image)
-        company = isinstance(self._finder, PrimaryFace) and self._finder.company
-        frame = _frame(t, self._landmarks, image, company)
-        if self._appearance is not None and self._landmarks is not None:
-            frame.values[SPEC.vision_groups["appearance"]] = self._appearance.embed(image, self._landmarks)
-        return frame
+        faces = self._several(image, self._finder) if isinstance(self._finder, SeveralFaces) else ()
+        primary = next((face.values for face in faces if face.primary), None)
+        if primary is None and self._landmarks is not None:
+            primary = self._values(image, self._landmarks)
+        if primary is None:
+            return FeatureFrame("face", t, NOTHING.copy(), valid=False, faces=faces)
+        return FeatureFrame("face", t, primary, company=self._finder.company, faces=faces)
+
+    def _several(self, image: Image, finder: SeveralFaces) -> tuple[Face, ...]:
+        height, width = image.shape[:2]
+        return tuple(
+            Face(name, _share(extent(one), width, height), name == finder.primary, self._values(image, one))
+            for name, one in finder.seen.items()
+        )
+
+    def _values(self, image: Image, landmarks: Array) -> Array:
+        values = face_values(landmarks, image.shape[1], image.shape[0])
+        if self._appearance is not None:
+            values[SPEC.vision_groups["appearance"]] = self._appearance.embed(image, landmarks)
+        return values
 
     def extract_still(self, image: Image) -> FeatureFrame:
         """Features of a still, however small or tightly cut; its time is 0. For ``static`` extractors."""
@@ -87,10 +108,11 @@ def face_values(landmarks: Array, width: int, height: int) -> Array:
     return values
 
 
-def _frame(t: float, landmarks: Array | None, image: Image, company: bool) -> FeatureFrame:
-    if landmarks is None:
-        return FeatureFrame("face", t, np.full(SPEC.widths["vision"], np.nan, np.float32), valid=False)
-    return FeatureFrame("face", t, face_values(landmarks, image.shape[1], image.shape[0]), company=company)
+def _share(box: Box, width: int, height: int) -> Box:
+    left, top, right, bottom = (
+        min(max(edge / side, 0.0), 1.0) for edge, side in zip(box, (width, height) * 2, strict=True)
+    )
+    return left, top, right, bottom
 
 
 def _checked(image: Image) -> Image:

@@ -56,6 +56,17 @@ def face_crop(image: Image, landmarks: Array) -> Array:
     return np.asarray((values - values.mean()) / contrast, np.float32)
 
 
+def face_look(image: Image, landmarks: Array) -> Array:
+    """What tells a face from others for a few seconds, float32 ``[64]`` of length 1; as ``face_crop`` takes it.
+
+    On four people who talk, a face keeps within 0.3 of how it began (one less the product), others are beyond 0.4.
+    """
+    import cv2
+
+    coarse = cv2.resize(face_crop(image, landmarks), (8, 8), interpolation=cv2.INTER_AREA).ravel()
+    return np.asarray(coarse / max(float(np.linalg.norm(coarse)), 1e-6), np.float32)
+
+
 def _reduced(image: Image, transform: Array, factor: int) -> tuple[Image, Array]:
     """The part of the picture that the crop shows, ``factor`` times smaller without aliasing, and its transform."""
     import cv2

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miar_rt.signals import Array
+from miar_rt.signals import Array, Box
 
 Image = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom in pixels."""
 
 LOOK_SECONDS = 1.0
 CLEARLY_LARGER = 1.25
@@ -93,31 +91,38 @@ def _no_recording() -> Iterator[None]:
 
 
 class Mesh:
-    """FaceMesh following one face; ``confidence`` is the least that its detector must have in a face."""
+    """FaceMesh following ``faces`` faces; ``confidence`` is the least that its detector must have in a face."""
 
     _met_a_face = False
 
-    def __init__(self, confidence: float) -> None:
+    def __init__(self, confidence: float, faces: int = 1) -> None:
         with quiet(), _no_recording():
             from mediapipe.python.solutions.face_mesh import FaceMesh
 
-            self._graph: Any = FaceMesh(refine_landmarks=True, min_detection_confidence=confidence)
+            self._graph: Any = FaceMesh(
+                max_num_faces=faces, refine_landmarks=True, min_detection_confidence=confidence
+            )
             # The graph's threads write most of their lines while they take their first picture.
             self._graph.process(_BLANK)
 
     def find(self, image: Image) -> Array | None:
-        """Landmarks float32 ``[478, 3]`` in pixels; z is scaled as x is."""
+        """Landmarks float32 ``[478, 3]`` in pixels of the face; z is scaled as x is."""
+        return next(iter(self.find_all(image)), None)
+
+    def find_all(self, image: Image) -> list[Array]:
+        """As ``find``, of every face."""
         if Mesh._met_a_face:
             answer = self._graph.process(image)
         else:
             with quiet():
                 answer = self._graph.process(image)
         if not answer.multi_face_landmarks:
-            return None
+            return []
         Mesh._met_a_face = True
         height, width = image.shape[:2]
-        points = [(p.x, p.y, p.z) for p in answer.multi_face_landmarks[0].landmark]
-        return np.array(points, np.float32) * np.array([width, height, width], np.float32)
+        size = np.array([width, height, width], np.float32)
+        faces = [[(p.x, p.y, p.z) for p in face.landmark] for face in answer.multi_face_landmarks]
+        return [np.array(points, np.float32) * size for points in faces]
 
     def close(self) -> None:
         """Free the graph."""
@@ -131,6 +136,8 @@ class FaceOfStill:
     A still is followed for a few rounds as if it were a stream: landmarks right after detection differ from those
     FaceMesh settles on by 0.02 eye distances, a good part of an expression, and streams are mostly settled.
     """
+
+    company = False
 
     def __init__(self) -> None:
         self._face = PrimaryFace(confidence=0.2)
@@ -233,11 +240,11 @@ class PrimaryFace:
     def _prefer_largest(self, held: Array, image: Image, factor: float) -> Array:
         boxes = self._detector.boxes(image)
         place = held[:, :2].mean(axis=0)
-        own = next((box for box in boxes if _within(place, box)), _extent(held))
+        own = next((box for box in boxes if _within(place, box)), extent(held))
         others = [box for box in boxes if not _within(place, box)]
-        target = max(others, key=_side, default=own)
-        self.company = bool(others) and _side(target) >= COMPANY * _side(own)
-        if _side(target) <= factor * _side(own):
+        target = max(others, key=breadth, default=own)
+        self.company = bool(others) and breadth(target) >= COMPANY * breadth(own)
+        if breadth(target) <= factor * breadth(own):
             return held
         face = self._turn_to(target, [own, *others], image)
         return held if face is None else face
@@ -252,7 +259,8 @@ class PrimaryFace:
         return None
 
 
-def _side(box: Box) -> float:
+def breadth(box: Box) -> float:
+    """How wide a box is."""
     return box[2] - box[0]
 
 
@@ -260,7 +268,8 @@ def _within(place: Array, box: Box) -> bool:
     return bool(box[0] <= place[0] <= box[2] and box[1] <= place[1] <= box[3])
 
 
-def _extent(landmarks: Array) -> Box:
+def extent(landmarks: Array) -> Box:
+    """The box around landmarks ``[478, 3]``, in their pixels."""
     (left, top), (right, bottom) = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     return float(left), float(top), float(right), float(bottom)
 
@@ -275,7 +284,7 @@ def _only(image: Image, target: Box, others: list[Box]) -> Image:
 
 
 def _region(box: Box, image: Image, margin: float) -> tuple[slice, slice]:
-    grow = margin * _side(box)
+    grow = margin * breadth(box)
     height, width = image.shape[:2]
     left, right = (int(np.clip(x, 0, width)) for x in (box[0] - grow, box[2] + grow))
     top, bottom = (int(np.clip(y, 0, height)) for y in (box[1] - grow, box[3] + grow))
