@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 import msgspec
 import numpy as np
 
-from miar_rt.signals import Array, FeatureFrame, Modality, WordsUpdate
+from miar_rt.signals import Array, Box, Face, FeatureFrame, FeatureKind, Modality, WordsUpdate
 from stream.consent import Consent
 from stream.events import DeviceStatus, Result
 from stream.report_summary import package_versions
@@ -104,6 +104,15 @@ class Lost:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """One of several faces in a picture, but for its values."""
+
+    id: int
+    box: Box
+    primary: bool
+
+
 Entry: TypeAlias = Signal | Instant | Rate | Personal | Result | Lost
 Row: TypeAlias = tuple[str, float | None, Array | None, bool | None, object]
 
@@ -156,6 +165,9 @@ def time_of(entry: Entry) -> float | None:
 
 
 def _row(entry: Entry) -> Row:
+    if isinstance(entry, FeatureFrame) and entry.faces:
+        followed = [_Followed(face.id, face.box, face.primary) for face in entry.faces]
+        return entry.kind, entry.t, np.concatenate([face.values for face in entry.faces]), entry.valid, followed
     if isinstance(entry, FeatureFrame):
         return entry.kind, entry.t, entry.values, entry.valid, None
     if isinstance(entry, Instant):
@@ -187,7 +199,17 @@ def from_batch(batch: pa.RecordBatch) -> Iterator[Entry]:
         elif kind in {"advance", "finish"}:
             yield Instant(t, last=kind == "finish")
         else:
-            yield FeatureFrame(kind, t, flat[start:stop], here)
+            yield _frame(kind, t, flat[start:stop], here, detail)
+
+
+def _frame(kind: FeatureKind, t: float, values: Array, valid: bool, detail: str | None) -> FeatureFrame:
+    if detail is None:
+        return FeatureFrame(kind, t, values, valid)
+    followed = msgspec.json.decode(detail, type=list[_Followed])
+    rows = values.reshape(len(followed), -1)
+    faces = tuple(Face(one.id, one.box, one.primary, row) for one, row in zip(followed, rows, strict=True))
+    own = next((face.values for face in faces if face.primary), np.full_like(rows[0], np.nan))
+    return FeatureFrame(kind, t, own, valid, faces=faces)
 
 
 def describe_session(scorer: Scorer, config: SessionConfig, asr: str | None, purpose: str | None) -> Manifest:

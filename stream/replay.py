@@ -250,6 +250,9 @@ def _differences(a: Any, b: Any, path: str) -> Iterator[tuple[str, float]]:
     if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
         for key in a.keys() - {"engine"}:
             yield from _differences(a[key], b[key], f"{path}.{key}" if path else key)
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for i, (one, other) in enumerate(zip(a, b, strict=True)):
+            yield from _differences(one, other, f"{path}.{i}")
     elif isinstance(a, float) and isinstance(b, float):
         yield path, abs(a - b)
     else:

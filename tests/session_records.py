@@ -11,7 +11,7 @@ import numpy as np
 from test_session import HashedWords, acoustic, face, said, voice
 
 from calibration.baseline import Baseline
-from miar_rt.signals import FeatureFrame, Modality
+from miar_rt.signals import Face, FeatureFrame, Modality
 from stream.events import DeviceStatus, Outgoing
 from stream.recording import RecordedSession, Recorder
 from stream.recording_format import Entry, describe_session
@@ -75,10 +75,12 @@ def record(folder: Path, scorer: Scorer, listener: Callable[[Outgoing], None] = 
     return put
 
 
-def bits(entry: Entry) -> bytes:
+def bits(entry: Entry | Face) -> bytes:
     """Every bit of an entry."""
     if isinstance(entry, FeatureFrame):
         return repr((entry.kind, entry.t, entry.valid)).encode() + entry.values.tobytes()
+    if isinstance(entry, Face):
+        return repr((entry.id, entry.box, entry.primary)).encode() + entry.values.tobytes()
     return repr(entry).encode()
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from random_checkpoint import random_checkpoint
 from session_records import Recorded, bits, record
-from test_session import HashedWords, voice
+from test_faces import picture
+from test_session import HashedWords, acoustic, said, voice
 
 from miar_rt.engines.torch_engine import TorchEngine
 from miar_rt.signals import FeatureFrame
@@ -44,6 +45,29 @@ def test_a_replay_says_the_same(tmp_path: Path, random_scorer: Scorer) -> None:
     assert len(results) > 40
     assert len({result.label for result in results}) > 1
     assert (replay.comparison.compared, replay.comparison.identical) == (len(results), len(results))
+
+
+def test_several_faces_come_back_and_replay_bit_for_bit(tmp_path: Path, random_scorer: Scorer) -> None:
+    config, put = SessionConfig(faces=3), []
+    with Recorder(tmp_path / "faces", describe_session(random_scorer, config, None, None)) as recorder:
+        session = RecordedSession(recorder, random_scorer, HashedWords(), config)
+        for step in range(180):
+            t = step / 30
+            names = [name for name, left in ((1, 4.0), (2, 6.0), (3, 2.0)) if t < left]
+            put.append(picture(t, *names, primary=1 if t < 5.0 else 2))
+            for signal in (put[-1], voice(t, 0.9), acoustic(t)):
+                session.push(signal)
+            if step == 90:
+                session.push(said(t, "which of us"))
+            for event in session.advance(t):
+                recorder.take(event)
+    recording = Recording(tmp_path / "faces")
+    pictures = [entry for entry in recording.entries() if isinstance(entry, FeatureFrame) and entry.kind == "face"]
+    assert [[*map(bits, (one, *one.faces))] for one in pictures] == [[*map(bits, (one, *one.faces))] for one in put]
+    replay = Replay(recording, Scorer(random_scorer.checkpoint, random_scorer.engine), HashedWords())
+    found = [event for event in replay.run() if isinstance(event, Result)]
+    assert {len(result.faces) for result in found if isinstance(result.faces, list)} == {1, 2, 3}
+    assert (replay.comparison.compared, replay.comparison.identical) == (len(found), len(found))
 
 
 def test_another_engine_is_within_parity(recorded: Recorded) -> None:
