@@ -12,14 +12,11 @@ from typing import Generic, TypeVar
 
 RESTARTS = 5
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.25, 5.0
-LONGEST_ABSENCE = 1.0
-"""Between two looks for a lost device: whoever plugs it in again should not have to wait."""
-
-DOUBLINGS = 16
-"""Of the first backoff at most: a device may stay away for hours, and powers of two overflow."""
+LOOK_AGAIN_SECONDS = 1.0
+"""From one look for a lost device to the next: whoever plugs it in again should not have to wait."""
 
 HEALTHY_SECONDS = 10.0
-"""A worker that ran so long since it last crashed, or lost its device, starts counting anew."""
+"""A worker that ran so long since it last crashed starts counting anew."""
 
 log = logging.getLogger("miar.live")
 Item = TypeVar("Item")
@@ -158,7 +155,6 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        losses = 0
         if self._inherited is not None and self._hopeless("stalled", self._inherited):
             return
         while not self.stopping:
@@ -167,15 +163,14 @@ class Worker:
                 self._do()
             except DeviceLost as error:
                 ran = time.monotonic() - self._began
-                losses = 1 + losses * (ran < HEALTHY_SECONDS)
                 self._ran += ran
                 if self._gone(error):
                     return
-                pause = _pause(losses, LONGEST_ABSENCE)
+                pause = max(FIRST_BACKOFF, LOOK_AGAIN_SECONDS - ran)
             except Exception as error:
                 if self._hopeless("crashed", f"{type(error).__name__}: {error}"):
                     return
-                pause = _pause(self._crashes, LONGEST_BACKOFF)
+                pause = min(FIRST_BACKOFF * 2.0 ** (self._crashes - 1), LONGEST_BACKOFF)
             else:
                 return
             self.restarts += 1
@@ -209,8 +204,3 @@ class Worker:
         log.error("%s gave up after %d restarts: %s", self.name, RESTARTS, cause, exc_info=trace)
         self._failed(f"{self.name} gave up after {RESTARTS} restarts: {cause}")
         return True
-
-
-def _pause(attempts: int, longest: float) -> float:
-    """Seconds to wait after so many failed attempts in a row."""
-    return min(FIRST_BACKOFF * 2.0 ** min(attempts - 1, DOUBLINGS), longest)

@@ -51,7 +51,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "FIRST_BACKOFF", 1e-3)
     monkeypatch.setattr(workers, "LONGEST_BACKOFF", 1e-2)
-    monkeypatch.setattr(workers, "LONGEST_ABSENCE", 1e-2)
+    monkeypatch.setattr(workers, "LOOK_AGAIN_SECONDS", 1e-2)
 
 
 def assert_equal(found: list[FeatureFrame], expected: list[FeatureFrame]) -> None:

@@ -65,7 +65,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between attempts as short as can be."""
     monkeypatch.setattr(workers, "FIRST_BACKOFF", 1e-6)
     monkeypatch.setattr(workers, "LONGEST_BACKOFF", 1e-4)
-    monkeypatch.setattr(workers, "LONGEST_ABSENCE", 1e-4)
+    monkeypatch.setattr(workers, "LOOK_AGAIN_SECONDS", 0.0)
 
 
 def times(count: int, error: Exception) -> Callable[[Worker], None]:
@@ -113,7 +113,6 @@ def test_crashes_long_after_one_another_are_counted_anew(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("hasty")
 def test_a_lost_device_is_tried_for_as_long_as_it_takes() -> None:
-    """Pauses double each time: some thousand times is more than a floating-point number can."""
     watched = Watched(times(1500, DeviceLost("unplugged")))
     watched.run()
     assert (watched.lost, watched.failed) == (["unplugged"] * 1500, [])
@@ -130,7 +129,7 @@ def test_a_device_that_is_gone_for_good_is_not_tried_again() -> None:
 def test_a_worker_stops_while_it_waits_to_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "FIRST_BACKOFF", 1000.0)
     monkeypatch.setattr(workers, "LONGEST_BACKOFF", 1000.0)
-    monkeypatch.setattr(workers, "LONGEST_ABSENCE", 1000.0)
+    monkeypatch.setattr(workers, "LOOK_AGAIN_SECONDS", 1000.0)
     said = threading.Event()
     worker = Worker("ear", times(9, DeviceLost("unplugged")), lambda _: said.set(), print)
     worker.start()

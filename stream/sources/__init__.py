@@ -8,8 +8,8 @@ Failure modes
 -------------
 - cannot be opened: entering raises ``SourceError``, one line that says what is wrong and what would be right;
 - nobody named a device and there is none: entering raises ``NoDefaultDevice``, which a caller may survive;
-- goes away later (unplugged, server stopped, no signal for ``SILENT_DEVICE_SECONDS``): ``lost`` turns true, reads
-  return nothing at once, and stay so; leave it, and enter a new source when the device may be back;
+- goes away later (unplugged, server stopped, no signal for ``SILENT_DEVICE_SECONDS`` at most): ``lost`` turns true,
+  reads return nothing at once, and stay so; leave it, and enter a new source when the device may be back;
 - a file is played to its end: ``ended`` turns true once the last of it has been read;
 - the reader is slow: video keeps the newest frame only, sound keeps ``MAILBOX_SECONDS`` and then loses the oldest,
   which reads as a ``SignalGap``; either way ``dropped`` counts.

@@ -20,7 +20,6 @@ from stream.processes import OwnProcess
 from stream.sources import (
     CLOSE_SECONDS,
     OPEN_SECONDS,
-    SILENT_DEVICE_SECONDS,
     Device,
     NoDefaultDevice,
     SourceError,
@@ -30,6 +29,9 @@ from stream.sources.mailboxes import SoundQueue
 from stream.sources.resample import MonoResampler
 
 BLOCK_SECONDS = 0.02
+STALLED_SECONDS = 1.2
+"""A stream that gives nothing for so long is given up: PortAudio may spin where it should say that it ended."""
+
 _ADC_TIME = "callback time less age by the device's ADC time"
 _ADC_SLACK = 0.1
 _WARM_UP = 10
@@ -139,7 +141,7 @@ class Microphone:
                 captured_by, data, times, overflow = portaudio.pipe.recv()
                 capture.take(self._clock.from_monotonic(captured_by), data, times, overflow)
                 self.time_base, self.drift = capture.time_base, capture.drift
-                patience = SILENT_DEVICE_SECONDS
+                patience = STALLED_SECONDS
         except (EOFError, OSError) as error:
             log.debug("%s ended: %s", self.name, error)
         finally:
