@@ -17,7 +17,7 @@ from feature_files import vectors
 from miar_rt.input_spec import FileShapes
 from miar_rt.network import MiarConfig
 from miar_rt.signals import MODALITIES
-from miar_rt.training.ablations import ABLATIONS, AblatedMiar, HubMiar
+from miar_rt.training.ablations import ABLATIONS, REMEDIES, AblatedMiar, EvidenceMiar, HubMiar
 from miar_rt.training.fusion import PATTERNS
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -137,15 +137,23 @@ def test_missing_rates_weigh_the_patterns(report: ModuleType) -> None:
     assert report.area([one]) == pytest.approx(float((report.merits(one) @ report.averaged()).mean()))
 
 
-@pytest.mark.parametrize("name", ABLATIONS)
+@pytest.mark.parametrize("name", [*ABLATIONS, *REMEDIES])
 def test_every_ablation_answers_all_patterns(name: str) -> None:
     torch.manual_seed(0)
-    network = ABLATIONS[name].make(SMALL, SHAPES).eval()
+    network = {**ABLATIONS, **REMEDIES}[name].make(SMALL, SHAPES).eval()
     with torch.inference_mode():
         together = network(**inputs(), presence=torch.from_numpy(PATTERNS).expand(3, -1, -1))
         for i, pattern in enumerate(PATTERNS):
             apart = network(**inputs(), presence=torch.from_numpy(pattern).expand(3, 1, 3))
             assert torch.allclose(together.logits[:, i], apart.logits[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize(("detached", "reached"), [(False, True), (True, False)])
+def test_own_answers_apart_learn_from_their_own_loss_alone(detached: bool, reached: bool) -> None:
+    torch.manual_seed(0)
+    network = EvidenceMiar(SMALL, SHAPES, detached=detached).eval()
+    network(**inputs(), presence=torch.ones(3, 1, 3)).logits.square().sum().backward()
+    assert (network.unimodal_emotion[1].weight.grad is not None) == reached
 
 
 @pytest.mark.parametrize("token", range(4))

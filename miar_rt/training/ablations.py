@@ -1,8 +1,8 @@
-"""MIAR with one of its parts taken out, for measuring what each is worth."""
+"""MIAR with one of its parts taken out, for measuring what each is worth, and with parts it might gain from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from miar_rt.input_spec import Shapes
-from miar_rt.network import MASKED, TOKENS, Miar, MiarConfig
+from miar_rt.network import MASKED, TOKENS, Miar, MiarConfig, Outputs
 
 TOKEN_NAMES = ("text", "audio", "vision", "fused")
 
@@ -64,26 +64,52 @@ class HubMiar(Miar):
         return self.first.read_own(tokens, keys, bias)
 
 
+class EvidenceMiar(Miar):
+    """MIAR to whose answer the modalities' own ones are added: a product of experts (Hinton 2002).
+
+    Parameters
+    ----------
+    fused
+        Whether the four tokens answer as well.
+    detached
+        Whether the own answers learn from their own loss alone, so that no modality keeps another from learning
+        (Wang et al., CVPR 2020).
+    """
+
+    def __init__(self, config: MiarConfig, shapes: Shapes, *, fused: bool = True, detached: bool = False) -> None:
+        super().__init__(config, shapes)
+        self._fused, self._detached = fused, detached
+        self.reliability = nn.Linear(config.width, 1)
+        nn.init.zeros_(self.reliability.weight)
+        nn.init.zeros_(self.reliability.bias)
+
+    def _answer(self, tokens: Tensor, unimodal: Tensor, presence: Tensor) -> Outputs:
+        answered = super()._answer(tokens, unimodal, presence)
+        own = answered.unimodal_logits.detach() if self._detached else answered.unimodal_logits
+        reliable = nn.functional.softplus(self.reliability(self.norm(tokens[:, :, : TOKENS - 1])))
+        logits = (presence.unsqueeze(-1) * reliable * own.unsqueeze(1)).sum(dim=2)
+        return answered._replace(logits=logits + answered.logits if self._fused else logits)
+
+
 @dataclass(frozen=True)
 class Ablation:
-    """What is changed: fields of ``MiarConfig``, of ``fusion.Plan``, and arguments of ``AblatedMiar``."""
+    """What is changed: fields of ``MiarConfig``, of ``fusion.Plan``, and arguments of another network."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, Any] = field(default_factory=dict)
-    hub: bool = False
+    network: Callable[..., Miar] = AblatedMiar
     standardised: bool = True
 
     def make(self, config: MiarConfig, shapes: Shapes) -> Miar:
         """The network."""
-        changed = replace(config, **self.config)
-        return HubMiar(changed, shapes) if self.hub else AblatedMiar(changed, shapes, **self.parts)
+        return self.network(replace(config, **self.config), shapes, **self.parts)
 
 
 ABLATIONS: Mapping[str, Ablation] = {
     "without interaction": Ablation(config={"interaction": False}),
     **{f"without the {name} token": Ablation(parts={"without": i}) for i, name in enumerate(TOKEN_NAMES)},
-    "four text-hub pairs": Ablation(hub=True),
+    "four text-hub pairs": Ablation(network=HubMiar),
     "without contrastive alignment": Ablation(plan={"alignment": 0.0}),
     "without z-scores": Ablation(standardised=False),
     "without instance norm": Ablation(config={"instance_norm": False}),
@@ -91,3 +117,11 @@ ABLATIONS: Mapping[str, Ablation] = {
     "without norm before InfoNCE": Ablation(plan={"normalise_alignment": False}),
     "without gate": Ablation(config={"gate": False}),
 }
+
+_OWN = {"unimodal": 1.0}
+REMEDIES: Mapping[str, Ablation] = {
+    "with own answers": Ablation(plan=_OWN, network=EvidenceMiar),
+    "with own answers apart": Ablation(plan=_OWN, network=EvidenceMiar, parts={"detached": True}),
+    "of own answers alone": Ablation(plan=_OWN, network=EvidenceMiar, parts={"fused": False}),
+}
+"""What was tried because late fusion was better: it lets every modality learn alone, and multiplies."""
