@@ -55,12 +55,18 @@ class People:
 
 
 class RunningNeutral:
-    """The running average of one person's channels, less what their moods did to them."""
+    """The running average of one person's channels, less what their moods did to them.
+
+    Attributes
+    ----------
+    away, seconds
+        float64 ``[channels]``: how far the person is from the middle one, and how much was measured.
+    """
 
     def __init__(self, people: People) -> None:
         self._people = people
-        self._away = np.zeros_like(people.location)
-        self._seconds = np.zeros_like(people.location)
+        self.away = np.zeros_like(people.location)
+        self.seconds = np.zeros_like(people.location)
 
     def add(self, values: Floats, probabilities: Floats, seconds: float) -> None:
         """Take a stretch.
@@ -77,14 +83,14 @@ class RunningNeutral:
         odds = probabilities * np.where(np.arange(len(probabilities)) == self._people.calm, CALM_ODDS, 1.0)
         away = values - odds @ self._people.moods / odds.sum() - self._people.location
         known = np.isfinite(away)
-        self._seconds[known] = np.minimum(self._seconds[known] + seconds, MEMORY_SECONDS)
-        self._away[known] += seconds / self._seconds[known] * (away[known] - self._away[known])
+        self.seconds[known] = np.minimum(self.seconds[known] + seconds, MEMORY_SECONDS)
+        self.away[known] += seconds / self.seconds[known] * (away[known] - self.away[known])
 
     @property
     def trust(self) -> Floats:
         """What share of the average each channel is moved by, from 0 and never 1."""
-        heard = self._seconds / (self._seconds + HALF_SECONDS)
-        return np.where(self._seconds >= ENOUGH_SECONDS, heard, 0.0)
+        heard = self.seconds / (self.seconds + HALF_SECONDS)
+        return np.where(self.seconds >= ENOUGH_SECONDS, heard, 0.0)
 
     def baseline(self) -> Baseline | None:
         """What takes this person to the middle one; ``None`` before enough was heard of any channel."""
@@ -92,4 +98,4 @@ class RunningNeutral:
         if not trust.any():
             return None
         bound = FARTHEST * np.nan_to_num(self._people.between)
-        return Baseline(np.ones_like(trust), -np.clip(trust * self._away, -bound, bound))
+        return Baseline(np.ones_like(trust), -np.clip(trust * self.away, -bound, bound))

@@ -35,21 +35,36 @@ class ExponentialSmoother:
         self._t = t
         return self._state
 
+    @property
+    def state(self) -> tuple[float, list[float]] | None:
+        """When values were smoothed last, and what came out; ``None`` before that."""
+        return None if self._state is None else (self._t, self._state.tolist())
+
+    def resume(self, state: tuple[float, list[float]] | None) -> None:
+        """Go on where another smoother was."""
+        self._t, self._state = (-math.inf, None) if state is None else (state[0], np.array(state[1]))
+
 
 class LabelHysteresis:
-    """The label changes only when another class leads by ``margin``."""
+    """The label changes only when another class leads by ``margin``.
+
+    Attributes
+    ----------
+    label
+        Index of the label held, if any is.
+    """
 
     def __init__(self, margin: float = 0.05) -> None:
         self._margin = margin
-        self._label: int | None = None
+        self.label: int | None = None
 
     def update(self, probabilities: NDArray[np.float64]) -> int:
         """Index of the label for probabilities ``[n]``."""
         best = int(np.argmax(probabilities))
-        if self._label is None or probabilities[best] - probabilities[self._label] >= self._margin:
-            self._label = best
-        return self._label
+        if self.label is None or probabilities[best] - probabilities[self.label] >= self._margin:
+            self.label = best
+        return self.label
 
     def reset(self) -> None:
         """Forget the label held, after a stretch without any score."""
-        self._label = None
+        self.label = None

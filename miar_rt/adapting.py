@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -34,6 +35,19 @@ def people() -> Mapping[Modality, People]:
         }
 
 
+@dataclass(frozen=True)
+class Learned:
+    """All that an adapter holds at one moment, in plain numbers: of each modality ``away`` and ``seconds`` of its
+    channels (``RunningNeutral``) and when it was learned from ``last``, and the answers since ``begin``.
+    """
+
+    away: dict[Modality, list[float]]
+    seconds: dict[Modality, list[float]]
+    last: dict[Modality, float]
+    answers: list[list[float]]
+    begin: float | None
+
+
 class Adapter:
     """Watches the windows of a builder and keeps ``builder.running`` up to date; pure, as the builder is.
 
@@ -58,12 +72,34 @@ class Adapter:
             self._learn(self._begin, t, np.mean(self._answers, axis=0))
             self._begin, self._answers = t, []
 
+    @property
+    def learned(self) -> Learned:
+        """What another adapter needs to go on from here."""
+        return Learned(
+            {name: one.away.tolist() for name, one in self._running.items()},
+            {name: one.seconds.tolist() for name, one in self._running.items()},
+            dict(self._last),
+            [answer.tolist() for answer in self._answers],
+            self._begin,
+        )
+
+    def resume(self, learned: Learned) -> None:
+        """Go on where another adapter was."""
+        for name, one in self._running.items():
+            one.away, one.seconds = np.array(learned.away[name]), np.array(learned.seconds[name])
+        self._last, self._begin = dict(learned.last), learned.begin
+        self._answers = [np.array(answer) for answer in learned.answers]
+        self._use()
+
     def _learn(self, begin: float, end: float, probabilities: Floats) -> None:
         spec, window = self._builder.spec, self._builder.raw(end)
         for name in MEASURED:
             rate = spec.audio_rate if name == "audio" else spec.vision_rate
             steps = math.floor(end * rate) - math.floor(begin * rate)
             self._add(name, telling(name, window.values[name][-steps:], spec), rate, end, probabilities)
+        self._use()
+
+    def _use(self) -> None:
         found = {name: one.baseline() for name, one in self._running.items()}
         self._builder.running = {name: one for name, one in found.items() if one is not None}
 

@@ -42,7 +42,7 @@ def run_replay(folder: Path, options: ReplayOptions) -> None:
         _play(replay, recording, options.out)
         took = time.monotonic() - began
     _tell(recording, options.out)
-    line = f"{replay.comparison}; {recording.seconds:.1f} s in {took:.1f} s"
+    line = f"{replay.comparison}; {recording.length:.1f} s in {took:.1f} s"
     if not replay.comparison.alike and not _another(recording.manifest, scorer):
         raise RunFailed(line)
     say(line)
@@ -75,7 +75,7 @@ def _another(manifest: Manifest, scorer: Scorer) -> bool:
 
 def _play(replay: Replay, recording: Recording, out: Path | None) -> None:
     end = recording.manifest.end
-    events = progress("replaying", replay.run(), end.seconds if end else None)
+    events = progress("replaying", replay.run(), end.began + end.seconds if end else None)
     if out is None:
         for _ in events:
             pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from miar_rt.features.face_ids import MISSED_SECONDS
 from miar_rt.features.voice_activity import SpeechGate
@@ -34,49 +34,63 @@ class Availability:
         return self.reason is None
 
 
+@dataclass
+class Standing:
+    """All that presence depends on: what is blocked and why, and when each kind of signal came last.
+
+    ``gate`` says whether somebody speaks, ``known`` whether the language of the newest words can be scored.
+    """
+
+    blocked: dict[Modality, Reason | None]
+    gate: SpeechGate = field(default_factory=SpeechGate)
+    speech: float | None = None
+    acoustic: float | None = None
+    picture: float | None = None
+    face: float | None = None
+    word: float | None = None
+    known: bool = True
+
+
 class PresenceTracker:
-    """Pure bookkeeping of what has been seen, heard and said, by capture time in seconds."""
+    """Pure bookkeeping of what has been seen, heard and said, by capture time in seconds.
+
+    Attributes
+    ----------
+    standing
+        What it has noted so far.
+    """
 
     def __init__(self, listening_to: Iterable[Modality], word_memory: float) -> None:
         wanted = set(listening_to)
-        self._blocked: dict[Modality, Reason | None] = {
-            name: None if name in wanted else "off" for name in MODALITIES
-        }
+        self.standing = Standing({name: None if name in wanted else "off" for name in MODALITIES})
         self._word_memory = word_memory
-        self._gate = SpeechGate()
-        self._speech: float | None = None
-        self._acoustic: float | None = None
-        self._picture: float | None = None
-        self._face: float | None = None
-        self._word: float | None = None
-        self._known = True
 
     def block(self, modality: Modality, reason: Reason | None) -> None:
         """Declare a modality unusable for ``reason``, or usable again with ``None``."""
-        self._blocked[modality] = reason
+        self.standing.blocked[modality] = reason
 
     def saw(self, frame: FeatureFrame) -> None:
         """Take note of a feature frame."""
         if frame.kind == "acoustic":
-            self._acoustic = frame.t
+            self.standing.acoustic = frame.t
         elif frame.kind == "voice":
-            if self._gate.push(float(frame.values[0])):
-                self._speech = frame.t
+            if self.standing.gate.push(float(frame.values[0])):
+                self.standing.speech = frame.t
         else:
-            self._picture = frame.t
+            self.standing.picture = frame.t
             if frame.valid:
-                self._face = frame.t
+                self.standing.face = frame.t
 
     def heard(self, words: Iterable[Word], known: bool = True) -> None:
         """Take note of the words as they stand now; ``known`` is whether their language can be scored."""
         ends = [word.t1 for word in words]
         if ends:
-            self._known = known
-            self._word = max(ends) if self._word is None else max(self._word, *ends)
+            self.standing.known = known
+            self.standing.word = max(ends) if self.standing.word is None else max(self.standing.word, *ends)
 
     def at(self, now: float) -> dict[Modality, Availability]:
         """State of every modality at ``now``."""
-        found = {"text": self._text(now), "audio": self._audio(now), "vision": self.vision(now, self._face)}
+        found = {"text": self._text(now), "audio": self._audio(now), "vision": self.vision(now, self.standing.face)}
         return {name: self._unblocked(name, found[name]) for name in MODALITIES}
 
     def vision(self, now: float, face: float | None) -> Availability:
@@ -84,29 +98,29 @@ class PresenceTracker:
         return self._unblocked("vision", self._vision(now, face))
 
     def _unblocked(self, name: Modality, found: Availability) -> Availability:
-        return Availability(self._blocked[name], None) if self._blocked[name] else found
+        return Availability(self.standing.blocked[name], None) if self.standing.blocked[name] else found
 
     def _text(self, now: float) -> Availability:
-        if self._word is None:
+        if self.standing.word is None:
             return Availability("no_words_yet", None)
-        if not self._known:
+        if not self.standing.known:
             return Availability("unsupported_language", None)
-        return _unless("stale", _older(self._word, now, self._word_memory), self._word)
+        return _unless("stale", _older(self.standing.word, now, self._word_memory), self.standing.word)
 
     def _audio(self, now: float) -> Availability:
-        if self._acoustic is None and now <= STALE_SECONDS:
+        if self.standing.acoustic is None and now <= STALE_SECONDS:
             return Availability("silence", None)
-        if _older(self._acoustic, now, STALE_SECONDS):
+        if _older(self.standing.acoustic, now, STALE_SECONDS):
             return Availability("stale", None)
-        return _unless("silence", _older(self._speech, now, SPEECH_MEMORY_SECONDS), self._acoustic)
+        return _unless("silence", _older(self.standing.speech, now, SPEECH_MEMORY_SECONDS), self.standing.acoustic)
 
     def _vision(self, now: float, face: float | None) -> Availability:
-        if self._picture is None and now <= STALE_SECONDS:
+        if self.standing.picture is None and now <= STALE_SECONDS:
             return Availability("no_face", None)
-        if _older(self._picture, now, STALE_SECONDS):
+        if _older(self.standing.picture, now, STALE_SECONDS):
             return Availability("stale", None)
         # against the picture and not the present: on a busy machine pictures come late with a face in every one
-        return _unless("no_face", _older(face, self._picture, MISSED_SECONDS), face)
+        return _unless("no_face", _older(face, self.standing.picture, MISSED_SECONDS), face)
 
 
 def _older(t: float | None, now: float | None, seconds: float) -> bool:

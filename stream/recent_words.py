@@ -9,11 +9,18 @@ from stream.events import DECIMALS, TimedWord, Transcript, TranscriptState
 
 
 class RecentWords:
-    """Committed words of the last ``memory`` seconds and the partial hypothesis after them."""
+    """Committed words of the last ``memory`` seconds and the partial hypothesis after them.
+
+    Attributes
+    ----------
+    updates
+        What a recogniser said that still counts: the same words follow from these alone.
+    """
 
     def __init__(self, memory: float) -> None:
         self._memory = memory
         self._committed: list[tuple[Word, bool]] = []
+        self.updates: list[WordsUpdate] = []
         self.partial: tuple[Word, ...] = ()
         self._partial_known = True
         self._kind: str | None = None
@@ -24,6 +31,8 @@ class RecentWords:
         self.partial, self._partial_known = update.partial, known
         self._kind = update.kind
         self._committed = [(word, how) for word, how in self._committed if update.t - word.t1 <= self._memory]
+        kept = (one for one in self.updates if any(update.t - word.t1 <= self._memory for word in one.committed))
+        self.updates = [*kept, update]
 
     def known(self) -> list[Word]:
         """The words that can be scored."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -41,8 +41,9 @@ from stream.recording_format import (
     to_batch,
     write_manifest,
 )
+from stream.resuming import ResumableSession, State
 from stream.scoring import Scorer
-from stream.session import Session, SessionConfig
+from stream.session import SessionConfig
 from stream.workers import Mailbox
 
 FLUSH_SECONDS = 0.5
@@ -71,6 +72,15 @@ class Recorder:
         What makes the recording.
     media
         What stores picture and sound beside it, if they are stored at all.
+    failed
+        Called from the thread that writes with one line on why it ended too early.
+
+    Attributes
+    ----------
+    end
+        Once it is closed: what it came to; ``None`` where it ended too early.
+    failure
+        Why that was.
 
     Raises
     ------
@@ -78,15 +88,22 @@ class Recorder:
         When the folder holds anything already or cannot be written.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, media: MediaRecorder | None = None) -> None:
-        self._folder = folder
-        self._manifest = manifest
-        self.media = media
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        media: MediaRecorder | None = None,
+        failed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.folder, self.manifest, self.media = folder, manifest, media
+        self.end: End | None = None
+        self.failure: Exception | None = None
+        self._failed = failed
         self._waiting: Mailbox[Entry] = Mailbox(WAITING_ROWS)
         self._closing = threading.Event()
         self._ended = False
         self._lost = self._results = 0
-        self._seconds = 0.0
+        self._began = self._seconds = 0.0
         self._thread = threading.Thread(target=self._write, name="miar-record", daemon=True)
         try:
             self._open()
@@ -99,13 +116,13 @@ class Recorder:
     def _open(self) -> None:
         import pyarrow as pa
 
-        if not self._folder.is_dir():
-            self._folder.mkdir(mode=0o700, parents=True)
-        if any(self._folder.iterdir()):
-            what = "holds a recording" if (self._folder / MANIFEST).exists() else "is not empty"
-            raise RecordingError(f"cannot record into {self._folder}: it {what}; give a new folder")
-        write_manifest(self._folder, self._manifest)
-        self._file = private_file(self._folder / EVENTS)
+        if not self.folder.is_dir():
+            self.folder.mkdir(mode=0o700, parents=True)
+        if any(self.folder.iterdir()):
+            what = "holds a recording" if (self.folder / MANIFEST).exists() else "is not empty"
+            raise RecordingError(f"cannot record into {self.folder}: it {what}; give a new folder")
+        write_manifest(self.folder, self.manifest)
+        self._file = private_file(self.folder / EVENTS)
         options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
         self._writer = pa.ipc.new_stream(self._file, schema(), options=options)
         self._file.flush()
@@ -144,15 +161,22 @@ class Recorder:
                 self._append(self._waiting.take(0.0))
                 self._writer.close()
             missing = (self.media.pictures_lost, self.media.sound_lost) if self.media else ()
-            end = End(self._seconds, self._results, self._lost, *missing)
-            write_manifest(self._folder, msgspec.structs.replace(self._manifest, end=end))
+            end = End(self._length, self._results, self._lost, *missing, began=self._began)
+            write_manifest(self.folder, msgspec.structs.replace(self.manifest, end=end))
+            self.end = end
         # whatever it is, the session goes on
         except Exception as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            log.warning("recording into %s ended after %.1f s: %s", self._folder, self._seconds, reason)
+            self.failure = error
+            log.warning("recording into %s ended after %.1f s: %s", self.folder, self._length, reason)
+            self._failed(str(reason))
         finally:
             self._ended = True
             self._waiting.take(0.0)
+
+    @property
+    def _length(self) -> float:
+        return max(self._seconds - self._began, 0.0)
 
     def _append(self, entries: list[Entry]) -> None:
         dropped = self._waiting.dropped - self._lost
@@ -164,56 +188,82 @@ class Recorder:
             self._writer.write_batch(to_batch(entries))
             self._file.flush()
         self._results += sum(isinstance(entry, Result) for entry in entries)
+        self._began = next((entry.t for entry in entries if isinstance(entry, State)), self._began)
         self._seconds = max([self._seconds, *(t for entry in entries if (t := time_of(entry)) is not None)])
 
 
-class RecordedSession(Session):
-    """A session that writes down what it is told once it has taken it."""
+class RecordedSession(ResumableSession):
+    """A session that writes down what it is told once it has taken it, as long as it has a recorder."""
 
-    def __init__(self, recorder: Recorder, scorer: Scorer, encoder: Encoder | None, config: SessionConfig) -> None:
+    def __init__(
+        self, recorder: Recorder | None, scorer: Scorer, encoder: Encoder | None, config: SessionConfig
+    ) -> None:
         super().__init__(scorer, encoder, config)
         self._recorder = recorder
         for name, baseline in scorer.builder.baseline.items():
-            recorder.put(_personal(name, baseline, None))
+            self._put(_personal(name, baseline, None))
+
+    def record(self, recorder: Recorder | None) -> None:
+        """From now on write with ``recorder``, first what is needed to go on from here; ``None``: no more."""
+        self._recorder = recorder
+        if recorder is None:
+            return
+        self._put(Rate(self.config.rate))
+        self._put_person()
+        for signal in self.remembered():
+            self._put(signal)
+        self._put(self.state)
+
+    def take(self, event: Outgoing) -> None:
+        """As ``Recorder``, by the one it has."""
+        if self._recorder is not None:
+            self._recorder.take(event)
 
     def push_features(self, frame: FeatureFrame) -> None:
         """As ``Session``."""
         super().push_features(frame)
-        self._recorder.put(frame)
+        self._put(frame)
 
     def push_words(self, update: WordsUpdate) -> None:
         """As ``Session``."""
         super().push_words(update)
-        self._recorder.put(update)
+        self._put(update)
 
     def set_status(self, status: DeviceStatus) -> None:
         """As ``Session``."""
         super().set_status(status)
-        self._recorder.put(status)
+        self._put(status)
 
     def set_rate(self, rate: float) -> None:
         """As ``Session``."""
         super().set_rate(rate)
-        self._recorder.put(Rate(rate))
+        self._put(Rate(rate))
 
     def set_person(self, profile: str | None, baseline: Mapping[Modality, Baseline]) -> None:
         """As ``Session``."""
         super().set_person(profile, baseline)
-        for name in MODALITIES:
-            self._recorder.put(_personal(name, baseline.get(name), profile))
+        self._put_person()
 
     def advance(self, now: float) -> list[Outgoing]:
         """As ``Session``; an instant without any answer changes nothing and is not written down."""
         outbox = super().advance(now)
         if outbox:
-            self._recorder.put(Instant(now))
+            self._put(Instant(now))
         return outbox
 
     def finish(self, now: float) -> list[Outgoing]:
         """As ``Session``."""
         outbox = super().finish(now)
-        self._recorder.put(Instant(now, last=True))
+        self._put(Instant(now, last=True))
         return outbox
+
+    def _put_person(self) -> None:
+        for name in MODALITIES:
+            self._put(_personal(name, self._scorer.builder.baseline.get(name), self.config.profile))
+
+    def _put(self, entry: Entry) -> None:
+        if self._recorder is not None:
+            self._recorder.put(entry)
 
 
 def _personal(name: Modality, baseline: Baseline | None, profile: str | None) -> Personal:

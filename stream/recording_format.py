@@ -22,6 +22,7 @@ from miar_rt.signals import Array, Box, Face, FeatureFrame, FeatureKind, Modalit
 from stream.consent import Consent
 from stream.events import DeviceStatus, Result
 from stream.report_summary import package_versions
+from stream.resuming import State
 from stream.scoring import Scorer
 from stream.session import SessionConfig, Signal
 
@@ -39,7 +40,8 @@ class RecordingError(ValueError):
 class End(msgspec.Struct, frozen=True):
     """Written when a recording is closed in order: its length in media time, and how much it holds or lacks.
 
-    ``pictures_lost`` and ``sound_lost``, in chunks, are missing in the film, where there is one.
+    ``pictures_lost`` and ``sound_lost``, in chunks, are missing in the film, where there is one. ``began``: the media
+    time at which it began, where that is in the middle of a session.
     """
 
     seconds: float
@@ -47,6 +49,7 @@ class End(msgspec.Struct, frozen=True):
     rows_lost: int
     pictures_lost: int = 0
     sound_lost: int = 0
+    began: float = 0.0
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,14 +116,15 @@ class _Followed:
     primary: bool
 
 
-Entry: TypeAlias = Signal | Instant | Rate | Personal | Result | Lost
+Entry: TypeAlias = Signal | Instant | Rate | Personal | State | Result | Lost
 Row: TypeAlias = tuple[str, float | None, Array | None, bool | None, object]
 
-DETAILED: dict[str, type[WordsUpdate | DeviceStatus | Rate | Personal | Result | Lost]] = {
+DETAILED: dict[str, type[WordsUpdate | DeviceStatus | Rate | Personal | State | Result | Lost]] = {
     "words": WordsUpdate,
     "status": DeviceStatus,
     "rate": Rate,
     "baseline": Personal,
+    "state": State,
     "result": Result,
     "lost": Lost,
 }

@@ -27,6 +27,7 @@ from stream.recording_format import (
     read_manifest,
     time_of,
 )
+from stream.resuming import ResumableSession, State
 from stream.scoring import Scorer
 from stream.session import Session
 
@@ -52,8 +53,9 @@ class Recording:
     ----------
     manifest
         What made it.
-    seconds, results, rows_lost
-        Media time, results, and rows that were lost while it was made, as far as it was read.
+    began, seconds, results, rows_lost
+        Media time at which it begins and up to which it was read, results so far, and rows that were lost while it
+        was made.
     damage
         Once read: one line on what cannot be read and from which media time on, or ``None``.
 
@@ -66,7 +68,7 @@ class Recording:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = read_manifest(folder)
-        self.seconds = 0.0
+        self.began = self.seconds = 0.0
         self.results = self.rows_lost = 0
         self.damage: str | None = None
 
@@ -87,7 +89,12 @@ class Recording:
         """What the end of the recording says or, when it was cut short, would have said."""
         for _ in self.entries():
             pass
-        return End(self.seconds, self.results, self.rows_lost)
+        return End(self.length, self.results, self.rows_lost, began=self.began)
+
+    @property
+    def length(self) -> float:
+        """Seconds from its beginning."""
+        return max(self.seconds - self.began, 0.0)
 
     def spoilt(self, why: object, t: float) -> None:
         """Take note that it cannot be used from ``t`` on."""
@@ -95,6 +102,7 @@ class Recording:
 
     def _count(self, entry: Entry) -> Entry:
         self.seconds = max(self.seconds, time_of(entry) or 0.0)
+        self.began = entry.t if isinstance(entry, State) else self.began
         self.results += isinstance(entry, Result)
         self.rows_lost += entry.rows if isinstance(entry, Lost) else 0
         return entry
@@ -131,7 +139,7 @@ class Replay:
         config = recording.manifest.config
         fresh, idle = (Scorer(scorer.checkpoint, scorer.engine) for _ in range(2))
         self._builder = fresh.builder
-        self._session = Session(fresh, encoder, config)
+        self._session = ResumableSession(fresh, encoder, config)
         # told of nothing but words, it fills the encoder's cache
         self._ahead = Session(idle, encoder, config)
         self._seconds = 0.0
@@ -171,6 +179,8 @@ class Replay:
             self._session.set_rate(entry.rate)
         elif isinstance(entry, Personal):
             self._know(entry)
+        elif isinstance(entry, State):
+            self._session.resume(entry)
         elif not isinstance(entry, Lost):
             self._session.push(entry)
         return []

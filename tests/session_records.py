@@ -32,10 +32,13 @@ def doubled(name: Modality, session: Session) -> Baseline:
     return Baseline(np.full(width, 2.0), np.zeros(width))
 
 
-def live_through(session: RecordedSession, listener: Callable[[Outgoing], None]) -> None:
-    """Six seconds with everything in them that a session can be told."""
+def live_through(
+    session: Session, listener: Callable[[Outgoing], None], at: Callable[[int], None] = lambda _: None
+) -> None:
+    """Six seconds with everything in them that a session can be told; ``at`` is called before each of 600 steps."""
     generator = np.random.default_rng(5)
     for step in range(round(SECONDS * 100)):
+        at(step)
         t = step / 100 + float(generator.uniform(0.0, 1e-3))
         session.push(acoustic(t))
         if step % 3 == 0:

@@ -108,6 +108,8 @@ class SpeechGate:
         How long the probability must stay up before speech is believed.
     hangover_seconds
         How long it must stay down before speech is over: bridges pauses between words.
+    speaking, above, below
+        Whether speech is on; seconds for which the probability has been up and down.
     """
 
     onset: float = 0.5
@@ -115,15 +117,15 @@ class SpeechGate:
     onset_seconds: float = 0.06
     hangover_seconds: float = 0.6
     speaking: bool = False
-    _above: float = 0.0
-    _below: float = 0.0
+    above: float = 0.0
+    below: float = 0.0
 
     def push(self, probability: float, seconds: float = CHUNK_SECONDS) -> bool:
         """Take the probability of the next ``seconds`` of sound; True while somebody speaks."""
-        self._above = self._above + seconds if probability >= self.onset else 0.0
-        self._below = self._below + seconds if probability < self.offset else 0.0
+        self.above = self.above + seconds if probability >= self.onset else 0.0
+        self.below = self.below + seconds if probability < self.offset else 0.0
         if self.speaking:
-            self.speaking = self._below < self.hangover_seconds
+            self.speaking = self.below < self.hangover_seconds
         else:
-            self.speaking = probability >= self.onset and self._above >= self.onset_seconds
+            self.speaking = probability >= self.onset and self.above >= self.onset_seconds
         return self.speaking
