@@ -223,11 +223,11 @@ def remedy(name: str) -> str:
     return f"miar calibrate --profile {shlex.quote(name)}"
 
 
-def checked_name(name: str) -> str:
-    """A profile's name in one spelling of its letters; ``ProfileError`` when it can be none."""
+def checked_name(name: str, what: str = "profile") -> str:
+    """The name of a profile, or ``what``, in one spelling of its letters; ``ProfileError`` when it can be none."""
     complaint = _complaint(name)
     if complaint:
-        raise ProfileError(f"{name[:80]!r} cannot be a profile's name ({complaint}): use {NAME_RULE}")
+        raise ProfileError(f"{name[:80]!r} cannot be a {what}'s name ({complaint}): use {NAME_RULE}")
     return unicodedata.normalize("NFC", name)
 
 

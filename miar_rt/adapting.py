@@ -37,8 +37,10 @@ def people() -> Mapping[Modality, People]:
 
 @dataclass(frozen=True)
 class Learned:
-    """All that an adapter holds at one moment, in plain numbers: of each modality ``away`` and ``seconds`` of its
-    channels (``RunningNeutral``) and when it was learned from ``last``, and the answers since ``begin``.
+    """All that an adapter holds at one moment, in plain numbers.
+
+    Of each modality ``away`` and ``seconds`` of its channels (``RunningNeutral``) and when it was learned from
+    ``last``; and the answers since ``begin``.
     """
 
     away: dict[Modality, list[float]]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
+from calibration.baseline import Baseline
 from miar_rt.checkpoint import Checkpoint, CheckpointError
 from miar_rt.engines import EngineUnavailable
 from miar_rt.features.appearance import Appearance, AppearanceUnavailable
@@ -24,17 +25,19 @@ from stream.inputs import Devices, warm_up
 from stream.keyboard import PAUSE_KEY
 from stream.live import Live
 from stream.live_calibration import LiveCalibration
+from stream.live_recording import LiveRecording
 from stream.onlookers import LandmarkFeed
 from stream.options import AnalyzeOptions, LiveOptions, check_options
 from stream.outputs import Output, make_outputs
 from stream.profiles import know
-from stream.recording import RecordedSession, Recorder, open_recorder
+from stream.recording import RecordedSession, open_recorder
+from stream.recording_format import describe_session
 from stream.report import ReportError
 from stream.requests import Requests
 from stream.scoring import Scorer, load_scorer
 from stream.serving.protocol import HelloInfo
 from stream.serving.server import Server, ServerError, tls_context
-from stream.session import Session, SessionConfig
+from stream.session import SessionConfig
 from stream.sources import SourceError
 from stream.views import Tally, View, make_view
 
@@ -95,24 +98,27 @@ def run_live(options: LiveOptions) -> None:
         devices.open(lines)
         wanted = listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
         config = SessionConfig(options.rate, wanted, profile, adapt=options.adapt, faces=options.faces)
-        recorder = open_recorder(options, scorer, config, recogniser.kind if recogniser else None, lines)
+        asr = recogniser.kind if recogniser else None
+        recorder = open_recorder(options, scorer, config, asr, lines)
+        session = RecordedSession(recorder, scorer, encoder, config)
+        recording = LiveRecording(session, lambda why: describe_session(scorer, session.config, asr, why), recorder)
         for output in outputs:
             lines.append(output.open())
             held.enter_context(output)
-        if recorder is not None:
-            held.enter_context(recorder)
+        held.enter_context(recording)
         _announce(server, lines)
         view, tally = held.enter_context(make_view(options.json)), Tally()
         live = Live(
-            RecordedSession(recorder, scorer, encoder, config) if recorder else Session(scorer, encoder, config),
+            session,
             recogniser,
             video=devices.video,
             audio=devices.audio,
             clock=clock,
-            listener=_everyone(server, view, tally, recorder, *outputs),
+            listener=_everyone(recording, server, view, tally, session, *outputs),
             appearance=appearance,
         )
-        requests.begin(live, _accompany(live, server, wanted, clock, scorer.checkpoint), devices)
+        recording.begin(live)
+        requests.begin(live, _accompany(live, server, wanted, clock, scorer.checkpoint), devices, recording)
         if recorder is not None and recorder.media is not None:
             live.onlookers.append(recorder.media)
         _run(live, view, requests, options.seconds)
@@ -228,15 +234,16 @@ def listening_to(
 
 
 def _everyone(
-    server: Server | None, *takers: View | Tally | Recorder | Output | None
+    recording: LiveRecording, server: Server | None, *takers: View | Tally | RecordedSession | Output
 ) -> Callable[[Outgoing], None]:
-    listeners = [taker.take for taker in takers if taker is not None]
+    listeners = [taker.take for taker in takers]
     if server is not None:
         listeners.insert(0, server.publish)
 
     def listener(event: Outgoing) -> None:
+        told = recording.told(event)
         for take in listeners:
-            take(event)
+            take(told)
 
     return listener
 
@@ -247,7 +254,11 @@ def _accompany(
     """What clients can have beside results: landmarks, and a calibration when they ask for one."""
     if server is None:
         return None
-    calibration = LiveCalibration(captured, checkpoint, now=clock.now, publish=server.publish, use=live.set_person)
+
+    def use(name: str, baseline: Mapping[Modality, Baseline]) -> None:
+        live.order(lambda session: session.set_person(name, baseline))
+
+    calibration = LiveCalibration(captured, checkpoint, now=clock.now, publish=server.publish, use=use)
     live.onlookers += LandmarkFeed(server.publish, lambda: server.wanted("landmarks")), calibration
     return calibration
 

@@ -13,6 +13,7 @@ from stream.app import RunFailed, progress, say
 from stream.events import Outgoing
 from stream.options import ReplayOptions
 from stream.recording_format import Manifest, RecordingError
+from stream.recordings import find_recording
 from stream.replay import Recording, Replay
 from stream.report import FILES, Report, SourceInfo, check_writable
 from stream.scoring import Scorer, load_scorer
@@ -28,6 +29,7 @@ def run_replay(folder: Path, options: ReplayOptions) -> None:
     Exception
         One of ``app.WRONG_INPUT`` before anything is scored or written.
     """
+    folder = find_recording(folder)
     recording = Recording(folder)
     if options.out is not None:
         check_writable(options.out)

@@ -17,18 +17,24 @@ sessions_app = typer.Typer(
 
 @sessions_app.command("list", epilog="Example:  miar sessions list recordings")
 def list_(
-    folder: Annotated[Path, typer.Argument(help="Folder with recordings, at any depth.")] = Path(),
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="With recordings at any depth; else this one, and what the dashboard made."),
+    ] = None,
 ) -> None:
-    """List the recordings below a folder: name, date, length, results, size and purpose."""
+    """List recordings: name, date, length, results, size and purpose."""
     from stream.recordings import list_recordings
 
     typer.echo(list_recordings(folder))
 
 
 @sessions_app.command(epilog="Example:  miar sessions delete recordings/monday")
-def delete(folder: Annotated[Path, typer.Argument(help="A recording, as miar-live --record writes it.")]) -> None:
+def delete(
+    folder: Annotated[Path, typer.Argument(help="A recording, or the name of one of the dashboard's.")],
+) -> None:
     """Delete one recording; a folder that is none is refused."""
-    from stream.recordings import delete_recording
+    from stream.recordings import delete_recording, find_recording
 
-    delete_recording(folder)
-    typer.echo(f"deleted {folder}")
+    found = find_recording(folder)
+    delete_recording(found)
+    typer.echo(f"deleted {found}")

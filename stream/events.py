@@ -201,11 +201,18 @@ LOSSES = {
 """What of ``Status.dropped`` is called for people; of sound it holds samples."""
 
 
+class RecordingState(msgspec.Struct, frozen=True):
+    """A recording that runs: its name and the Unix seconds since when."""
+
+    name: str
+    since: float
+
+
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_only=True):
     """What listeners should know about the machinery: devices, what was dropped, what waits in mailboxes.
 
     ``hints`` say what keeps a person from being seen or heard well; ``drift_ms`` how far the microphone's clock
-    has run ahead of the capture clock, all of which was corrected.
+    has run ahead of the capture clock, all of which was corrected. ``recording`` says what is being written down.
     """
 
     media_time: float
@@ -216,6 +223,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_onl
     waiting: dict[str, int] = {}
     hints: list[Hint] = []
     drift_ms: float | None = None
+    recording: RecordingState | None = None
 
     def losses(self) -> list[str]:
         """What was dropped, for people."""

@@ -11,10 +11,9 @@ import contextlib
 import functools
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from calibration.baseline import Baseline
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.face import FaceExtractor
 from miar_rt.signals import Modality, WordsUpdate
@@ -151,7 +150,7 @@ class Live:
     def pause(self, paused: bool) -> None:
         """Stop or resume looking and listening; while paused nothing captured is used."""
         (self._paused.set if paused else self._paused.clear)()
-        self._notices.put(self._status(self._clock.now(), None, "paused" if paused else "running", ""))
+        self.tell("paused" if paused else "running")
 
     @property
     def paused(self) -> bool:
@@ -161,11 +160,15 @@ class Live:
     def set_rate(self, rate: float) -> None:
         """Score at most ``rate`` times a second from now on; ``ValueError`` outside 1 to 60."""
         checked = SessionConfig(rate).rate
-        self._orders.put(lambda session: session.set_rate(checked))
+        self.order(lambda session: session.set_rate(checked))
 
-    def set_person(self, profile: str, baseline: Mapping[Modality, Baseline]) -> None:
-        """Take everybody for the person of a profile from now on; see ``Session.set_person``."""
-        self._orders.put(lambda session: session.set_person(profile, baseline))
+    def order(self, act: Callable[[Session], None]) -> None:
+        """Let ``act`` speak to the session from the one thread that does, so that a recording is in one order."""
+        self._orders.put(act)
+
+    def tell(self, state: str, detail: str = "") -> None:
+        """Let listeners know at once."""
+        self._notices.put(self._status(self._clock.now(), None, state, detail))
 
     @property
     def failure(self) -> str | None:
@@ -217,14 +220,13 @@ class Live:
         self._notices.put(self._status(now, modality, reason or "ok", detail))
 
     def _status(self, now: float, modality: Modality | None, state: str, detail: str) -> Status:
-        waiting = {"inbox": self._inbox.depth, "speech": self._speech.depth}
         return Status(
             media_time=round(now, 3),
             modality=modality,
             state=state,
             detail=detail,
             dropped=self.dropped,
-            waiting=waiting,
+            waiting={"inbox": self._inbox.depth, "speech": self._speech.depth},
             hints=self._hints(),
             drift_ms=None if self._drift is None else round(self._drift * 1e3, 1),
         )
@@ -345,11 +347,10 @@ class Live:
         while not worker.stopping:
             worker.beat()
             over = self._over.is_set()
-            for item in self._inbox.take(WAIT_SECONDS / 4):
-                self._session.push(item)
-            # only this thread speaks to the session, so that a recording holds all of it in one order
             for order in self._orders.take(0.0) if self._orders.depth else ():
                 order(self._session)
+            for item in self._inbox.take(WAIT_SECONDS / 4):
+                self._session.push(item)
             began = self._clock.now()
             if over:
                 # what came last is scored at the moment it ended, not when the recogniser was done with it

@@ -101,26 +101,29 @@ class PresenceTracker:
         return Availability(self.standing.blocked[name], None) if self.standing.blocked[name] else found
 
     def _text(self, now: float) -> Availability:
-        if self.standing.word is None:
+        word = self.standing.word
+        if word is None:
             return Availability("no_words_yet", None)
         if not self.standing.known:
             return Availability("unsupported_language", None)
-        return _unless("stale", _older(self.standing.word, now, self._word_memory), self.standing.word)
+        return _unless("stale", _older(word, now, self._word_memory), word)
 
     def _audio(self, now: float) -> Availability:
-        if self.standing.acoustic is None and now <= STALE_SECONDS:
+        acoustic = self.standing.acoustic
+        if acoustic is None and now <= STALE_SECONDS:
             return Availability("silence", None)
-        if _older(self.standing.acoustic, now, STALE_SECONDS):
+        if _older(acoustic, now, STALE_SECONDS):
             return Availability("stale", None)
-        return _unless("silence", _older(self.standing.speech, now, SPEECH_MEMORY_SECONDS), self.standing.acoustic)
+        return _unless("silence", _older(self.standing.speech, now, SPEECH_MEMORY_SECONDS), acoustic)
 
     def _vision(self, now: float, face: float | None) -> Availability:
-        if self.standing.picture is None and now <= STALE_SECONDS:
+        picture = self.standing.picture
+        if picture is None and now <= STALE_SECONDS:
             return Availability("no_face", None)
-        if _older(self.standing.picture, now, STALE_SECONDS):
+        if _older(picture, now, STALE_SECONDS):
             return Availability("stale", None)
         # against the picture and not the present: on a busy machine pictures come late with a face in every one
-        return _unless("no_face", _older(face, self.standing.picture, MISSED_SECONDS), face)
+        return _unless("no_face", _older(face, picture, MISSED_SECONDS), face)
 
 
 def _older(t: float | None, now: float | None, seconds: float) -> bool:

@@ -72,8 +72,6 @@ class Recorder:
         What makes the recording.
     media
         What stores picture and sound beside it, if they are stored at all.
-    failed
-        Called from the thread that writes with one line on why it ended too early.
 
     Attributes
     ----------
@@ -81,6 +79,8 @@ class Recorder:
         Once it is closed: what it came to; ``None`` where it ended too early.
     failure
         Why that was.
+    failed
+        Called then, from the thread that writes, with one line.
 
     Raises
     ------
@@ -88,17 +88,11 @@ class Recorder:
         When the folder holds anything already or cannot be written.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        manifest: Manifest,
-        media: MediaRecorder | None = None,
-        failed: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, media: MediaRecorder | None = None) -> None:
         self.folder, self.manifest, self.media = folder, manifest, media
         self.end: End | None = None
         self.failure: Exception | None = None
-        self._failed = failed
+        self.failed: Callable[[str], object] = lambda _: None
         self._waiting: Mailbox[Entry] = Mailbox(WAITING_ROWS)
         self._closing = threading.Event()
         self._ended = False
@@ -160,8 +154,8 @@ class Recorder:
                     self._append(self._waiting.take(0.0))
                 self._append(self._waiting.take(0.0))
                 self._writer.close()
-            missing = (self.media.pictures_lost, self.media.sound_lost) if self.media else ()
-            end = End(self._length, self._results, self._lost, *missing, began=self._began)
+            missing = (self.media.pictures_lost, self.media.sound_lost) if self.media else (0, 0)
+            end = End(self._length, self._results, self._lost, *missing, self._began)
             write_manifest(self.folder, msgspec.structs.replace(self.manifest, end=end))
             self.end = end
         # whatever it is, the session goes on
@@ -169,7 +163,7 @@ class Recorder:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             self.failure = error
             log.warning("recording into %s ended after %.1f s: %s", self.folder, self._length, reason)
-            self._failed(str(reason))
+            self.failed(str(reason))
         finally:
             self._ended = True
             self._waiting.take(0.0)

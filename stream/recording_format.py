@@ -40,8 +40,8 @@ class RecordingError(ValueError):
 class End(msgspec.Struct, frozen=True):
     """Written when a recording is closed in order: its length in media time, and how much it holds or lacks.
 
-    ``pictures_lost`` and ``sound_lost``, in chunks, are missing in the film, where there is one. ``began``: the media
-    time at which it began, where that is in the middle of a session.
+    ``pictures_lost`` and ``sound_lost``, in chunks, are missing in the film, where there is one. ``began`` is the
+    media time at which it began, in the middle of a session.
     """
 
     seconds: float

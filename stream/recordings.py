@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import platformdirs
+
 from stream.recording_format import EVENTS, MANIFEST, MEDIA, RecordingError, read_manifest
 from stream.replay import Recording
 
 
-def list_recordings(folder: Path) -> str:
-    """A line for every recording below ``folder``.
+def own_recordings() -> Path:
+    """Where the recordings are that clients have asked for: in the user's own data folder."""
+    return platformdirs.user_data_path("miar-live", appauthor=False) / "recordings"
+
+
+def find_recording(folder: Path) -> Path:
+    """``folder``, or the recording of this name among those that clients have asked for."""
+    named = own_recordings() / folder
+    return named if len(folder.parts) == 1 and not folder.exists() and named.is_dir() else folder
+
+
+def list_recordings(folder: Path | None = None) -> str:
+    """A line for every recording below ``folder``, or below this one and in the user's own.
 
     Raises
     ------
     RecordingError
         When there is no such folder.
     """
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         raise RecordingError(f"{folder} is no folder: give one with recordings")
-    found = sorted(path.parent for path in folder.rglob(MANIFEST))
-    return "\n".join(_line(one, folder) for one in found) or f"no recordings below {folder}"
+    roots = [Path(), own_recordings()] if folder is None else [folder]
+    found = {path.parent.resolve(): (path.parent, root) for root in roots for path in root.rglob(MANIFEST)}
+    lines = [_line(*one) for one in sorted(found.values())]
+    return "\n".join(lines) or f"no recordings below {' or '.join(map(str, roots))}"
 
 
 def _line(folder: Path, root: Path) -> str:

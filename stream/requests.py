@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from stream.inputs import Devices
 from stream.listing import found_devices
 from stream.live import Live
 from stream.live_calibration import LiveCalibration
+from stream.live_recording import LiveRecording
 from stream.serving import protocol
 from stream.sources import Device
+
+Part = TypeVar("Part")
 
 
 class Requests:
@@ -21,14 +24,22 @@ class Requests:
     def __init__(self) -> None:
         self._live: Live | None = None
         self._calibration: LiveCalibration | None = None
+        self._recording: LiveRecording | None = None
         self._devices: Devices | None = None
         self._early: dict[str, Callable[[Live], None]] = {}
         self._lock = threading.Lock()
 
-    def begin(self, live: Live, calibration: LiveCalibration | None, devices: Devices | None = None) -> None:
+    def begin(
+        self,
+        live: Live,
+        calibration: LiveCalibration | None,
+        devices: Devices | None = None,
+        recording: LiveRecording | None = None,
+    ) -> None:
         """Pass everything on to a session from now on."""
         with self._lock:
             self._live, self._calibration, self._devices = live, calibration, devices
+            self._recording = recording
             for act in self._early.values():
                 act(live)
 
@@ -52,11 +63,11 @@ class Requests:
             paused = isinstance(request, protocol.Pause)
             self.pause(paused)
             return {"paused": paused}
-        if self._live is None or self._calibration is None:
-            raise protocol.RequestError("busy", "the session is still starting: ask again in a moment")
-        if self._live.paused:
+        if isinstance(request, protocol.Record):
+            return _begun(self._recording)(request)
+        if _begun(self._live).paused:
             raise RuntimeError("the session is paused: resume it first")
-        return self._calibration.start(request.profile, request.seconds)
+        return _begun(self._calibration).start(request.profile, request.seconds)
 
     def _choose(self, request: protocol.ChooseDevice) -> Device:
         if self._devices is None:
@@ -77,3 +88,9 @@ class Requests:
                 self._early[what] = act
             else:
                 act(self._live)
+
+
+def _begun(part: Part | None) -> Part:
+    if part is None:
+        raise protocol.RequestError("busy", "the session is still starting: ask again in a moment")
+    return part

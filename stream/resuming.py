@@ -52,7 +52,7 @@ class ResumableSession(Session):
         """As ``Session``."""
         super().push_features(frame)
         self._frames.append(frame)
-        while self._frames[0].t < self._last_score - self._kept_seconds:
+        while self._frames and self._frames[0].t < self._last_score - self._kept_seconds:
             self._frames.popleft()
 
     def remembered(self) -> Iterator[Signal]:

@@ -157,6 +157,8 @@ def _footer(result: Result, status: Status | None) -> Text:
     parts = [f"{result.model.checkpoint} on {result.model.engine}"]
     if result.latency_ms is not None and result.latency_ms.total is not None:
         parts.append(f"latency {result.latency_ms.total:.0f} ms")
+    if status is not None and status.recording is not None:
+        parts.append(f"● recording {status.recording.name}")
     if status is not None and status.state:
         parts.append(" ".join(part for part in (NAMES.get(status.modality or ""), status.state) if part))
     if status is not None:

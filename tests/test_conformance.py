@@ -39,7 +39,7 @@ KNOWN_WORDS = {
     "title",
     "description",
 }
-KNOWN_WORDS |= {"minimum", "maximum", "exclusiveMinimum"}
+KNOWN_WORDS |= {"minimum", "maximum", "exclusiveMinimum", "maxLength"}
 
 WHOLE = st.integers(-(2**63), 2**64 - 1)
 ANYTHING = st.recursive(
@@ -78,7 +78,8 @@ def made_of(schema: dict[str, typing.Any]) -> st.SearchStrategy[typing.Any]:
     if schema["type"] == "number":
         lowest = schema.get("minimum", schema.get("exclusiveMinimum"))
         return st.floats(lowest, schema.get("maximum"), exclude_min="exclusiveMinimum" in schema)
-    plain = {"string": st.text(), "integer": WHOLE, "null": st.none()}
+    text = st.text(max_size=schema.get("maxLength"))
+    plain = {"string": text, "integer": WHOLE, "null": st.none()}
     return made_of_fields(schema) if schema["type"] == "object" else plain[schema["type"]]
 
 

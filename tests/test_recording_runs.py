@@ -20,6 +20,7 @@ from miar_rt.signals import Word, WordsUpdate
 from stream.recording_format import EVENTS, MANIFEST, read_manifest
 from stream.replay import Recording
 from stream.report import FILES
+from stream.serving.client import SyncMiarClient
 
 LONG = 60.0
 
@@ -122,6 +123,38 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(
     again = replay(capfd, tmp_path / "session", random_checkpoint_folder)
     assert again.code == 0
     assert len([line for line in again.err.splitlines() if line.startswith("warning")]) == 1
+
+
+def test_a_client_records_the_middle_of_a_run_and_it_is_replayed_by_its_name(
+    clip: Path,
+    tmp_path: Path,
+    random_checkpoint_folder: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    call = ["--asr", "off", "--port", "0", "--token", "secret", "--checkpoint", random_checkpoint_folder]
+    process = start("miar-live", "--input", clip, "--loop", *call)
+    try:
+        assert process.stderr is not None
+        url = next(line for line in iter(process.stderr.readline, "") if line.startswith("dashboard "))
+        client = SyncMiarClient(f"ws{url[len('dashboard http') :].split('#')[0]}", token="secret")  # noqa: S106
+        results = (message for message in client if message.media_time > 1.0)
+        next(results)
+        assert client.request("record", action="start", name="middle")["recording"]["name"] == "middle"
+        for _ in range(15):
+            next(results)
+        ended = client.request("record", action="stop")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LONG)
+    assert ended["results"] >= 10
+    again = replay(capfd, Path("middle"), random_checkpoint_folder)
+    assert again.code == 0
+    assert f"{ended['results']} of {ended['results']} results identical" in again.err
+    assert "middle  " in run(capfd, "miar", "sessions", "list").out
+    assert run(capfd, "miar", "sessions", "delete", "middle").code == 0
+    assert list((tmp_path / "data/miar-live/recordings").iterdir()) == []
 
 
 def assert_refused(said: Outcome, *parts: object) -> None:

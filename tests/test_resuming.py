@@ -84,7 +84,7 @@ def test_its_length_counts_from_its_beginning(tmp_path: Path, random_scorer: Sco
     assert read.seconds == pytest.approx(1.87, abs=0.15)
 
 
-def test_a_state_comes_back_bit_for_bit(tmp_path: Path, random_scorer: Scorer) -> None:
+def test_a_state_comes_back_bit_for_bit(random_scorer: Scorer) -> None:
     states: list[State] = []
     session = RecordedSession(None, random_scorer, HashedWords(), SessionConfig(adapt=True))
     live_through(session, lambda _: None, lambda step: states.append(session.state) if step % 100 == 99 else None)

@@ -17,7 +17,7 @@ from stream.serving.schema import asyncapi, json_schema
 
 ROOT = Path(__file__).parents[1]
 SERVER = {"hello", "ready", "error", "reply", "result", "transcript", "status", "landmarks", "calibration"}
-CLIENT = {"identify", "pause", "resume", "set_rate", "list_devices", "choose_device", "calibrate"}
+CLIENT = {"identify", "pause", "resume", "set_rate", "list_devices", "choose_device", "calibrate", "record"}
 
 
 @pytest.mark.parametrize("name", ["schema.json", "asyncapi.json"])

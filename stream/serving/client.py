@@ -31,6 +31,14 @@ class RefusedError(Exception):
     """The server does not let this client in; trying again would not help."""
 
 
+class RequestError(Exception):
+    """A request that was not carried out: ``code`` is stable, the text is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Sentiment(msgspec.Struct, frozen=True):
     """Sentiment on the scale -3..3 with the bounds of its 80 % interval."""
 
@@ -117,11 +125,18 @@ class Transcript(msgspec.Struct, frozen=True, tag_field="type", tag="transcript"
     gap: tuple[float, float] | None = None
 
 
+class RecordingState(msgspec.Struct, frozen=True):
+    """A recording that runs: its name and the Unix seconds since when."""
+
+    name: str
+    since: float
+
+
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_only=True):
     """What listeners should know about the machinery: devices, what was dropped, what waits in mailboxes.
 
     ``hints`` say what keeps a person from being seen or heard well; ``drift_ms`` how far the microphone's clock
-    has run ahead of the capture clock, all of which was corrected.
+    has run ahead of the capture clock, all of which was corrected. ``recording`` says what is being written down.
     """
 
     media_time: float
@@ -132,6 +147,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_onl
     waiting: dict[str, int] = {}
     hints: list[str] = []
     drift_ms: float | None = None
+    recording: RecordingState | None = None
 
 
 class Landmarks(msgspec.Struct, frozen=True, tag_field="type", tag="landmarks", kw_only=True):
@@ -219,6 +235,22 @@ class _Talk:
         return wait
 
 
+class _Question:
+    """The client's side of one request over a connection of its own; knows no socket."""
+
+    def __init__(self, identify: bytes, kind: str, fields: dict[str, Any]) -> None:
+        self._sends = {"hello": identify, "ready": msgspec.msgpack.encode({**fields, "type": kind, "id": 1})}
+
+    def take(self, data: str | bytes) -> tuple[bytes | None, dict[str, Any] | None]:
+        """What is to be sent next, if anything is, and the data of the answer once it has come."""
+        message = msgspec.msgpack.decode(data.encode() if isinstance(data, str) else data)
+        kind = message["type"]
+        if kind == "error":
+            refused = message["code"] == "bad_token"
+            raise RefusedError(message["message"]) if refused else RequestError(message["code"], message["message"])
+        return self._sends.get(kind), message["data"] if kind == "reply" else None
+
+
 _LOST = (OSError, InvalidHandshake, ConnectionClosed, TimeoutError, asyncio.TimeoutError)
 
 
@@ -263,6 +295,23 @@ class MiarClient:
         """Every message of the kinds asked for."""
         return self._iterate(tuple(_TYPES.values()))
 
+    async def request(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Carry out a request, ``"pause"`` or ``"record"`` for example, and get the data of its reply.
+
+        Raises
+        ------
+        RequestError, RefusedError, OSError, websockets.WebSocketException
+            The server says why not, by a stable code; lets nobody in; cannot be reached.
+        """
+        question = _Question(self._talk.identify, kind, fields)
+        async with connect(self.url, subprotocols=self._talk.subprotocols, compression=None, proxy=None) as socket:
+            while True:
+                due, answer = question.take(await socket.recv())
+                if due is not None:
+                    await socket.send(due)
+                if answer is not None:
+                    return answer
+
     async def _iterate(self, kinds: tuple[type[_Kind], ...]) -> AsyncIterator[_Kind]:
         while True:
             error: Exception | None = None
@@ -304,6 +353,17 @@ class SyncMiarClient:
     ) -> None:
         self.url, self.reconnect = url, reconnect
         self._talk = _Talk(token, events, max_rate)
+
+    def request(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """As ``MiarClient``."""
+        question = _Question(self._talk.identify, kind, fields)
+        with sync_connect(self.url, subprotocols=self._talk.subprotocols, compression=None, proxy=None) as socket:
+            while True:
+                due, answer = question.take(socket.recv())
+                if due is not None:
+                    socket.send(due)
+                if answer is not None:
+                    return answer
 
     def __iter__(self) -> Iterator[Result]:
         return (message for message in self.messages() if isinstance(message, Result))

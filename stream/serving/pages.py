@@ -15,7 +15,7 @@ from stream.serving import metrics, protocol, schema
 
 HTML, JS, CSS = "text/html; charset=utf-8", "text/javascript; charset=utf-8", "text/css; charset=utf-8"
 _SCRIPTS = (
-    "parts", "dashboard", "timeline", "latency", "mesh", "mesh-lines", "calibrate", "controls", "overlay",
+    "parts", "dashboard", "timeline", "latency", "mesh", "mesh-lines", "calibrate", "controls", "overlay", "record",
     "miar-client",
 )  # fmt: skip
 FILES: Mapping[str, tuple[str, str]] = {

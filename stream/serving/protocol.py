@@ -31,7 +31,7 @@ DEFAULT_EVENTS = frozenset(EVENTS) - {"landmarks"}
 ErrorCode: TypeAlias = Literal[
     "bad_message", "unknown_type", "bad_field", "bad_token", "not_identified",
     "rate_limited", "unsupported", "request_failed", "bad_name", "busy", "not_saved",
-    "no_device",
+    "no_device", "not_recording", "disk_full",
 ]  # fmt: skip
 
 CLOSE_BAD_TOKEN = 4001
@@ -168,7 +168,16 @@ class Calibrate(msgspec.Struct, frozen=True, tag_field="type", tag="calibrate", 
     seconds: Annotated[float, msgspec.Meta(ge=5, le=300)] = 20.0
 
 
-Request: TypeAlias = Pause | Resume | SetRate | ListDevices | ChooseDevice | Calibrate
+class Record(msgspec.Struct, frozen=True, tag_field="type", tag="record", kw_only=True):
+    """Start or stop storing what results depend on; ``name``, one of today's time if not given, is no path."""
+
+    id: RequestId
+    action: Literal["start", "stop"]
+    name: str | None = None
+    purpose: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+
+
+Request: TypeAlias = Pause | Resume | SetRate | ListDevices | ChooseDevice | Calibrate | Record
 ClientMessage: TypeAlias = Identify | Request
 ServerMessage: TypeAlias = Hello | Ready | Error | Reply | Published
 

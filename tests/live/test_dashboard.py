@@ -25,7 +25,7 @@ from serving_samples import result
 
 from stream.calibration_view import LINES
 from stream.clock import CaptureClock
-from stream.events import Calibration, CalibrationPart, Landmarks
+from stream.events import Calibration, CalibrationPart, Landmarks, RecordingState, Status
 from stream.onlookers import LandmarkFeed
 from stream.requests import Requests
 from stream.serving import protocol
@@ -210,6 +210,56 @@ def test_calibration_is_shown_step_by_step_and_done_by_keyboard(tab: Tab) -> Non
         tab.page.keyboard.press("Escape")
         assert tab.page.is_hidden("#calibration")
         tab.wait_for_text("#calibrate", "Calibrate")
+    assert tab.complaints == []
+
+
+def test_recording_says_what_is_stored_and_every_page_shows_it(tab: Tab, browser: Browser) -> None:
+    asked: list[protocol.Request] = []
+
+    def carry_out(request: protocol.Request) -> dict[str, Any]:
+        asked.append(request)
+        if len(asked) == 1:
+            raise protocol.RequestError("bad_name", "there is a recording 'monday' already: give another name")
+        if isinstance(request, protocol.Record) and request.action == "stop":
+            return {"name": "tuesday", "seconds": 12.34, "results": 120}
+        return {"recording": {"name": "tuesday", "since": 1.7e9}}
+
+    def status(state: str, recording: RecordingState | None = None, detail: str = "") -> Status:
+        return Status(media_time=1.0, modality=None, state=state, detail=detail, dropped={}, recording=recording)
+
+    running = RecordingState("tuesday", 1.7e9)
+    with Server(port=0, describe=HelloInfo(sources={"vision": "camera 0"}), on_request=carry_out) as server:
+        tab.open(server.url)
+        other = Tab(browser.new_page())
+        other.open(server.url)
+        tab.page.focus("#record")
+        tab.page.keyboard.press("Enter")
+        said = tab.text("#recording-form")
+        assert "the words that are said" in said
+        assert "No picture and no sound" in said
+        assert asked == []
+        tab.page.fill("#recording-name", "monday")
+        tab.page.keyboard.press("Enter")
+        tab.wait_for_text("#recording-refusal", "there is a recording 'monday' already: give another name")
+        tab.page.fill("#recording-name", "tuesday")
+        tab.page.fill("#recording-purpose", "pilot")
+        tab.page.keyboard.press("Enter")
+        tab.page.locator("#recording").wait_for(state="hidden")
+        assert asked[1] == protocol.Record(id=2, action="start", name="tuesday", purpose="pilot")
+        server.publish(status("recording", running))
+        for one in (tab, other):
+            one.wait_for_text("#record", "Stop recording")
+            one.wait_for_value("#capturing", "data-recording", "true")
+            assert one.text("#capturing").startswith("recording tuesday since ")
+        other.page.click("#record")
+        other.wait_for_text("#record", "Record")
+        assert asked[2] == protocol.Record(id=1, action="stop")
+        other.wait_for_text("#notice", "recorded tuesday: 12.3 s, 120 results")
+        server.publish(status("recorded"))
+        tab.wait_for_text("#record", "Record")
+        server.publish(status("recording_failed", detail="tuesday: No space left on device"))
+        tab.wait_for_text("#alarm", "The recording has ended: tuesday: No space left on device")
+        other.page.close()
     assert tab.complaints == []
 
 

@@ -4,6 +4,7 @@ import { Calibration } from "./calibrate.js";
 import { Devices, Pause, switchTheme } from "./controls.js";
 import { LatencyTable } from "./latency.js";
 import { FaceMesh } from "./mesh.js";
+import { Recording } from "./record.js";
 import {
   CONNECTION_TEXT, MODALITY_NAMES, ageText, byId, connect, element, makeBars, percent, reasonText, setBars,
   setScale, setText, signed,
@@ -21,6 +22,7 @@ const latency = new LatencyTable();
 const mesh = new FaceMesh(byId("mesh"));
 const client = connect({ events: ["result", "status", "landmarks", "calibration"] });
 const pause = new Pause(client, showCapturing);
+const recording = new Recording(client, showCapturing);
 new Calibration(client);
 new Devices(client);
 const seconds = () => performance.now() / 1000;
@@ -146,9 +148,12 @@ function showCapturing() {
   });
   const names = on.map((name) => rows[name]?.source || { audio: "microphone", vision: "camera" }[name]);
   const sign = byId("capturing");
-  sign.hidden = on.length === 0 || client.state !== "ready";
+  const captured = pause.paused ? "Paused: nothing is captured" : on.length ? `Capturing ${[...new Set(names)].join(" and ")}` : "";
+  const text = [captured, recording.text].filter(Boolean).join(", ");
+  sign.hidden = !text || client.state !== "ready";
   sign.dataset.paused = String(pause.paused);
-  setText(sign.querySelector(".text"), pause.paused ? "Paused: nothing is captured" : `Capturing ${[...new Set(names)].join(" and ")}`);
+  sign.dataset.recording = String(Boolean(recording.running));
+  setText(sign.querySelector(".text"), text);
 }
 
 // Screen readers hear a change of the answer, and no more than one every few seconds.
