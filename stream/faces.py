@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from miar_rt.adapting import Adapter
+from miar_rt.adapting import Adapter, Learned
 from miar_rt.features.face_ids import FORGET_SECONDS
 from miar_rt.features.turns import Turns
 from miar_rt.signals import Face, FeatureFrame, Modality
@@ -35,6 +35,24 @@ class Scored:
     notices: Sequence[Status]
 
 
+@dataclass(frozen=True)
+class PersonState:
+    """What came of a window so far: the last answer as smoothed, with its time; its label; what was adapted to."""
+
+    smoothed: tuple[float, list[float]] | None
+    label: int | None
+    learned: Learned | None
+
+
+@dataclass(frozen=True)
+class FacesState:
+    """Whom the faces that are followed belong to, by id, which one is primary, and who had the floor when."""
+
+    persons: dict[int, PersonState]
+    primary: int | None
+    turns: list[tuple[float, int]]
+
+
 class Person:
     """A window and what came of it so far."""
 
@@ -42,6 +60,19 @@ class Person:
         self.builder = builder
         self._verdicts = Verdicts(scorer.checkpoint.spec.classes, half_life)
         self._adapter = Adapter(builder) if adapting else None
+
+    @property
+    def state(self) -> PersonState:
+        """All but the window."""
+        learned = None if self._adapter is None else self._adapter.learned
+        return PersonState(self._verdicts.smoother.state, self._verdicts.hysteresis.label, learned)
+
+    def resume(self, state: PersonState) -> None:
+        """Go on where another was."""
+        self._verdicts.smoother.resume(state.smoothed)
+        self._verdicts.hysteresis.label = state.label
+        if self._adapter is not None and state.learned is not None:
+            self._adapter.resume(state.learned)
 
     def scored(self, now: float, found: Found, answer: Answer | None, profile: str | None) -> Scored:
         """Take the answer at ``now`` to what was ``found``; ``profile`` names whose baseline is in use."""
@@ -81,6 +112,20 @@ class Faces:
         self._turns = Turns()
         self._followed: dict[int, _Followed] = {}
         self._primary: int | None = None
+
+    @property
+    def state(self) -> FacesState:
+        """All but the windows."""
+        persons = {name: one.person.state for name, one in self._followed.items()}
+        return FacesState(persons, self._primary, self._turns.taken)
+
+    def resume(self, state: FacesState) -> None:
+        """Go on where others were, having seen the same pictures; faces that they had forgotten are forgotten."""
+        self._followed = {name: one for name, one in self._followed.items() if name in state.persons}
+        for name, one in self._followed.items():
+            one.person.resume(state.persons[name])
+        self._primary = state.primary
+        self._turns.resume(state.turns)
 
     def saw(self, frame: FeatureFrame) -> None:
         """Take the faces of a picture."""

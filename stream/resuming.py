@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from miar_rt.adapting import Learned
 from miar_rt.features.text import Encoder
 from miar_rt.signals import FeatureFrame
+from stream.faces import FacesState, PersonState
 from stream.presence import Standing
 from stream.scoring import Scorer
 from stream.session import Session, SessionConfig, Signal
@@ -25,8 +25,8 @@ MOST_FRAMES = 4096
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """What a session's answers depend on beyond the signals in its windows, at the media time ``t``.
 
-    ``seq``, ``due`` and ``fresh`` say when which result comes next; ``smoothed``, with its time, and ``label`` what
-    the next one is smoothed with; ``learned`` what ``--adapt`` holds.
+    ``seq``, ``due`` and ``fresh`` say when which result comes next; ``sole`` what came of the answers so far, and
+    ``faces`` the same of each where several are followed.
     """
 
     t: float
@@ -34,9 +34,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     due: float
     fresh: bool
     standing: Standing
-    smoothed: tuple[float, list[float]] | None
-    label: int | None
-    learned: Learned | None
+    sole: PersonState
+    faces: FacesState | None
 
 
 class ResumableSession(Session):
@@ -69,17 +68,15 @@ class ResumableSession(Session):
             due=self._due,
             fresh=self._fresh,
             standing=copy.deepcopy(self._presence.standing),
-            smoothed=self._smoother.state,
-            label=self._hysteresis.label,
-            learned=None if self._adapter is None else self._adapter.learned,
+            sole=self._sole.state,
+            faces=None if self._faces is None else self._faces.state,
         )
 
     def resume(self, state: State) -> None:
         """Go on where another session was; what the signals pushed for it led to is not told again."""
         self._last_score, self._seq, self._due, self._fresh = state.t, state.seq, state.due, state.fresh
         self._presence.standing = copy.deepcopy(state.standing)
-        self._smoother.resume(state.smoothed)
-        self._hysteresis.label = state.label
-        if self._adapter is not None and state.learned is not None:
-            self._adapter.resume(state.learned)
+        self._sole.resume(state.sole)
+        if self._faces is not None and state.faces is not None:
+            self._faces.resume(state.faces)
         self._outbox.clear()

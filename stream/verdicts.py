@@ -35,24 +35,29 @@ class Verdicts:
         Names of the emotions.
     half_life
         Seconds after which half of an old probability has faded.
+
+    Attributes
+    ----------
+    smoother, hysteresis
+        What the next answer is smoothed with, and named against.
     """
 
     def __init__(self, classes: Sequence[str], half_life: float) -> None:
         self._classes = classes
-        self._smoother = ExponentialSmoother(half_life)
-        self._hysteresis = LabelHysteresis()
+        self.smoother = ExponentialSmoother(half_life)
+        self.hysteresis = LabelHysteresis()
 
     def of(self, now: float, found: Mapping[Modality, Availability], answer: Answer | None) -> Verdict:
         """What is said at ``now``; without an answer no score is invented."""
         if answer is None:
-            self._hysteresis.reset()
+            self.hysteresis.reset()
             states = _states(now, found, dict.fromkeys(MODALITIES, 0.0))
             return Verdict(
                 emotions=None, raw_emotions=None, label=None, confidence=None, sentiment=None, modalities=states
             )
-        smoothed = self._smoother.update(now, np.append(answer.probabilities, answer.sentiment))
+        smoothed = self.smoother.update(now, np.append(answer.probabilities, answer.sentiment))
         emotions, sentiment = smoothed[:-1], float(smoothed[-1])
-        best = self._hysteresis.update(emotions)
+        best = self.hysteresis.update(emotions)
         return Verdict(
             emotions=_by_class(self._classes, emotions),
             raw_emotions=_by_class(self._classes, answer.probabilities),

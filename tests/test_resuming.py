@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from session_records import live_through
-from test_session import HashedWords
+from test_faces import picture
+from test_session import HashedWords, acoustic, said, voice
 
 from stream.events import Outgoing, Result
 from stream.recording import RecordedSession, Recorder
@@ -56,6 +57,31 @@ def test_a_replay_of_the_middle_says_the_same(
     assert (replay.comparison.compared, replay.comparison.identical) == (len(results), len(results))
 
 
+@pytest.mark.parametrize("step", [20, 47, 101, 133])
+def test_several_faces_are_taken_up_too(tmp_path: Path, random_scorer: Scorer, step: int) -> None:
+    config = SessionConfig(faces=3, adapt=True)
+    session = RecordedSession(None, Scorer(random_scorer.checkpoint, random_scorer.engine), HashedWords(), config)
+    heard: list[Outgoing] = []
+    with Recorder(tmp_path / "faces", describe_session(random_scorer, config, None, None)) as recorder:
+        for i in range(180):
+            t = i / 15
+            if i == step:
+                session.record(recorder)
+                heard.clear()
+            names = [name for name, there in ((1, i < 60), (2, i > 25), (5, 90 < i < 140), (6, i > 99)) if there]
+            session.push(picture(t, *names, primary=names[i // 45 % len(names)] if names else 0))
+            session.push(voice(t, 0.9 if i % 30 < 20 else 0.1))
+            session.push(acoustic(t))
+            if i % 20 == 19:
+                session.push(said(t, "words of somebody", final=i % 40 == 39))
+            for event in session.advance(t + 0.01):
+                session.take(event)
+                heard.append(event)
+    replay = Replay(Recording(tmp_path / "faces"), random_scorer, HashedWords())
+    assert list(replay.run()) == heard
+    assert {len(one.faces) for one in heard if isinstance(one, Result) and one.faces} >= {1, 2}
+
+
 def test_recording_changes_no_answer(tmp_path: Path, random_scorer: Scorer) -> None:
     config = SessionConfig(rate=10.0, adapt=True)
     _, once = record_between(tmp_path / "once", random_scorer, config, (100, 200))
@@ -90,5 +116,6 @@ def test_a_state_comes_back_bit_for_bit(random_scorer: Scorer) -> None:
     live_through(session, lambda _: None, lambda step: states.append(session.state) if step % 100 == 99 else None)
     for state in states:
         assert msgspec.json.decode(msgspec.json.encode(state), type=State) == state
-    assert states[-1].learned is not None
-    assert states[-1].learned.begin is not None
+    learned = states[-1].sole.learned
+    assert learned is not None
+    assert learned.begin is not None

@@ -19,6 +19,15 @@ class Turns:
     def __init__(self) -> None:
         self._begin, self._who = [-math.inf], [NOBODY]
 
+    @property
+    def taken(self) -> list[tuple[float, int]]:
+        """When each turn that is known began, and whose it was."""
+        return list(zip(self._begin[1:], self._who[1:], strict=True))
+
+    def resume(self, taken: list[tuple[float, int]]) -> None:
+        """Know these turns and no others."""
+        self._begin, self._who = [-math.inf, *(t for t, _ in taken)], [NOBODY, *(who for _, who in taken)]
+
     def give(self, t: float, who: int | None) -> None:
         """From ``t`` on it is the turn of ``who``; what was said of the time before the last turn stays."""
         if (who or NOBODY) == self._who[-1]:
