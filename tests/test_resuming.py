@@ -79,7 +79,7 @@ def test_several_faces_are_taken_up_too(tmp_path: Path, random_scorer: Scorer, s
                 heard.append(event)
     replay = Replay(Recording(tmp_path / "faces"), random_scorer, HashedWords())
     assert list(replay.run()) == heard
-    assert {len(one.faces) for one in heard if isinstance(one, Result) and one.faces} >= {1, 2}
+    assert max(len(one.faces) for one in heard if isinstance(one, Result) and one.faces) > 1
 
 
 def test_recording_changes_no_answer(tmp_path: Path, random_scorer: Scorer) -> None:
