@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from miar_rt.adapting import Adapter, Learned
 from miar_rt.features.face_ids import FORGET_SECONDS
+from miar_rt.features.speaker import WINDOW_SECONDS, Speaker
 from miar_rt.features.turns import Turns
 from miar_rt.signals import Face, FeatureFrame, Modality
 from miar_rt.window import FaceWindow, ModelInput, Owned, WindowBuilder
@@ -20,6 +21,9 @@ from stream.verdicts import Verdict, Verdicts
 Found: TypeAlias = Mapping[Modality, Availability]
 
 PLACES = 4
+LATE_SECONDS = 1.0
+"""About so long after somebody has begun to speak after somebody else it is noticed."""
+
 SILENT, WORDLESS = Availability("silence", None), Availability("no_words_yet", None)
 """Of a face while others speak, and of one that has not said anything for as long as words count."""
 
@@ -110,6 +114,8 @@ class Faces:
         self._make = make
         self._presence = presence
         self._turns = Turns()
+        self._speaker = Speaker()
+        self._agreement: Mapping[int, float] = {}
         self._followed: dict[int, _Followed] = {}
         self._primary: int | None = None
 
@@ -128,7 +134,10 @@ class Faces:
         self._turns.resume(state.turns)
 
     def saw(self, frame: FeatureFrame) -> None:
-        """Take the faces of a picture."""
+        """Take the faces of a picture, or a frame of sound."""
+        if frame.kind == "acoustic":
+            self._speaker.heard(frame)
+        self._speaker.saw(frame.t, frame.faces)
         for face in frame.faces:
             known = self._followed.get(face.id)
             person = known.person if known else self._make(FaceWindow(self._scorer.builder, self._owned(face.id)))
@@ -141,7 +150,7 @@ class Faces:
         """What is said of the primary face, if there is one, and of all that are in the picture."""
         self._followed = {name: one for name, one in self._followed.items() if now - one.seen <= FORGET_SECONDS}
         self._primary = self._primary if self._primary in self._followed else None
-        self._turns.give(now, self._primary)
+        self._give_turn(now)
         windows = {name: self._window(now, name, found) for name in self._followed}
         answered = {name: window for name, (_, window) in windows.items() if window.presence.any()}
         answers = dict(zip(answered, self._scorer.answers(list(answered.values())), strict=True))
@@ -151,6 +160,15 @@ class Faces:
             scored[name] = one.person.scored(now, windows[name][0], answers.get(name), whose)
         seen = [self._told(name, one) for name, one in scored.items() if one.found["vision"].present]
         return (None if self._primary is None else scored[self._primary]), seen
+
+    def _give_turn(self, now: float) -> None:
+        """Voice and words are those of the mouth that moves with them, else the primary face's."""
+        self._speaker.forget(self._followed)
+        before = self._speaker.who
+        self._agreement = self._speaker.judge(now) if self._presence.speaking(now) else {}
+        late = LATE_SECONDS if before is not None else WINDOW_SECONDS
+        who = self._speaker.who
+        self._turns.give(now if who == before else now - late, self._primary if who is None else who)
 
     def _owned(self, name: int) -> Owned:
         return lambda times: self._turns.had(times, name)
@@ -169,13 +187,13 @@ class Faces:
         return own, window
 
     def _told(self, name: int, scored: Scored) -> FaceResult:
-        face = self._followed[name].face
+        face, agreement = self._followed[name].face, self._agreement.get(name)
         left, top, right, bottom = (round(edge, PLACES) for edge in face.box)
         return FaceResult(
             id=name,
             primary=name == self._primary,
             box=FaceBox(left, top, round(right - left, PLACES), round(bottom - top, PLACES)),
-            speaking=False,
-            agreement=None,
+            speaking=name in self._agreement and name == self._speaker.who,
+            agreement=None if agreement is None else round(agreement, PLACES),
             **scored.verdict,
         )

@@ -17,6 +17,9 @@ SPEECH_MEMORY_SECONDS = 2.0
 """So long after the last speech the voice of the window still speaks for the person."""
 
 
+PAUSE_SECONDS = 0.5
+"""With nothing said for so long nobody is speaking."""
+
 AHEAD_SECONDS = 0.1
 """A stamp may lie so far in the future, by the jitter of clocks; what lies further has not happened."""
 
@@ -87,6 +90,10 @@ class PresenceTracker:
         if ends:
             self.standing.known = known
             self.standing.word = max(ends) if self.standing.word is None else max(self.standing.word, *ends)
+
+    def speaking(self, now: float) -> bool:
+        """Whether somebody speaks."""
+        return not _older(self._speech, now, PAUSE_SECONDS)
 
     def at(self, now: float) -> dict[Modality, Availability]:
         """State of every modality at ``now``."""

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from test_session import acoustic, make_session, results, said, voice
+from test_speaker import mouth, sound, syllables
 
 from miar_rt.input_spec import SPEC
 from miar_rt.signals import Face, FeatureFrame
@@ -75,6 +76,35 @@ def test_each_face_is_scored_as_if_it_were_alone() -> None:
     for one, other in zip(told, expected, strict=True):
         assert entries(one)[2].raw_emotions == pytest.approx(other.raw_emotions, abs=1e-5)
         assert entries(one)[2].emotions == pytest.approx(other.emotions, abs=1e-5)
+
+
+def test_voice_and_words_go_to_the_mouth_that_moves_with_the_sound() -> None:
+    """The second face speaks, the first and primary one is still."""
+    session, loud, last = make_session(faces=2), syllables(9.0, 4), None
+    for step in range(900):
+        t = step / 100
+        session.push_features(voice(t, 0.95))
+        session.push_features(sound(t, float(loud[step])))
+        if step % 4 == 0:
+            shown = [mouth(0.0), mouth(0.2 * float(loud[step]))]
+            faces = tuple(Face(i, (0.1, 0.1, 0.2, 0.2), i == 1, one) for i, one in enumerate(shown, 1))
+            session.push_features(FeatureFrame("face", t, shown[0], faces=faces))
+        if step in {500, 800}:
+            session.push_words(said(t, "it is I"))
+        last = next(iter(results(session.advance(t))), None) or last
+    assert last is not None
+    still, speaks = entries(last).values()
+    assert (still.speaking, speaks.speaking) == (False, True)
+    assert still.agreement is not None
+    assert speaks.agreement is not None
+    assert still.agreement < 0.1 < speaks.agreement
+    reasons = [{name: state.reason for name, state in face.modalities.items()} for face in (still, speaks)]
+    assert reasons == [
+        {"text": "no_words_yet", "audio": "silence", "vision": None},
+        {"text": None, "audio": None, "vision": None},
+    ]
+    assert last.modalities == still.modalities
+    assert last.transcript.committed == "it is I it is I"
 
 
 def test_a_face_that_leaves_is_told_of_no_more() -> None:
