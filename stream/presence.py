@@ -93,7 +93,7 @@ class PresenceTracker:
 
     def speaking(self, now: float) -> bool:
         """Whether somebody speaks."""
-        return not _older(self._speech, now, PAUSE_SECONDS)
+        return not _older(self.standing.speech, now, PAUSE_SECONDS)
 
     def at(self, now: float) -> dict[Modality, Availability]:
         """State of every modality at ``now``."""
