@@ -29,7 +29,8 @@ def serve(pipe: Connection) -> None:
     latency in seconds, then the blocks: the time of the callback on ``time.monotonic()``, the samples, the times
     that PortAudio states, and whether it lost sound before.
     """
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    with contextlib.suppress(ValueError):  # there is a lower limit
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     try:
         import pyaudio
     except ImportError as error:

@@ -23,13 +23,14 @@ class Moody(Camera):
 
     def __init__(self, clock: CaptureClock) -> None:
         super().__init__(clock)
-        self.frozen, self.blocked = threading.Event(), threading.Event()
+        self.frozen, self.blocked, self.seen = threading.Event(), threading.Event(), threading.Event()
         self._rng = np.random.default_rng(1)
 
     def read_latest(self, max_age: float, timeout: float) -> VideoFrame | None:
         frame = super().read_latest(max_age, timeout)
         if self.blocked.is_set() or frame is None:
             return None
+        self.seen.set()
         still = self.frozen.is_set()
         image = frame.image if still else self._rng.integers(0, 255, frame.image.shape).astype(np.uint8)
         return VideoFrame(frame.t, image)
@@ -92,7 +93,8 @@ def test_a_frozen_picture_is_said_and_not_scored(clock: CaptureClock, heard: Hea
 def test_a_device_that_falls_silent_is_lost_before_it_is_given_up(clock: CaptureClock, heard: Heard) -> None:
     camera = Moody(clock)
     live = watching(clock, heard, video=camera)
-    heard.wait_for_result(reason("vision", "no_face"))
+    # what has not come yet is no_face too, and what never came is not lost
+    assert camera.seen.wait(LONG)
     camera.blocked.set()
     heard.wait_for_result(reason("vision", "device_lost"))
     camera.blocked.clear()

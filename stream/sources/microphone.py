@@ -142,12 +142,13 @@ class Microphone:
                 capture.take(self._clock.from_monotonic(captured_by), data, times, overflow)
                 self.time_base, self.drift = capture.time_base, capture.drift
                 patience = STALLED_SECONDS
-        except (EOFError, OSError) as error:
-            log.debug("%s ended: %s", self.name, error)
+        except (EOFError, OSError):
+            pass  # it died
         finally:
             self.lost = True
             self._queue.close()
             portaudio.close()
+            log.debug("%s ended: %s", self.name, portaudio.last_words)
 
 
 class _Capture:
