@@ -50,10 +50,12 @@ class PersonState:
 
 @dataclass(frozen=True)
 class FacesState:
-    """Whom the faces that are followed belong to, by id, which one is primary, and who had the floor when."""
+    """What came of each face, by id; the primary one; the speaker and who may be next; who had the floor when."""
 
     persons: dict[int, PersonState]
     primary: int | None
+    speaker: int | None
+    leads: tuple[int, float] | None
     turns: list[tuple[float, int]]
 
 
@@ -123,7 +125,7 @@ class Faces:
     def state(self) -> FacesState:
         """All but the windows."""
         persons = {name: one.person.state for name, one in self._followed.items()}
-        return FacesState(persons, self._primary, self._turns.taken)
+        return FacesState(persons, self._primary, self._speaker.who, self._speaker.leads, self._turns.taken)
 
     def resume(self, state: FacesState) -> None:
         """Go on where others were, having seen the same pictures; faces that they had forgotten are forgotten."""
@@ -131,6 +133,7 @@ class Faces:
         for name, one in self._followed.items():
             one.person.resume(state.persons[name])
         self._primary = state.primary
+        self._speaker.who, self._speaker.leads = state.speaker, state.leads
         self._turns.resume(state.turns)
 
     def saw(self, frame: FeatureFrame) -> None:

@@ -91,6 +91,24 @@ def test_who_is_not_followed_any_more_does_not_speak() -> None:
     assert speaker.judge(6.0).keys() == {1}
 
 
+def test_five_seconds_and_the_state_are_all_there_is_to_it() -> None:
+    """Sessions that are taken up in their middle are given no more."""
+    loud, other = syllables(9.0, 5), syllables(9.0, 6)
+    whole, later = Speaker(), Speaker()
+    for step in range(900):
+        for speaker in (whole, later) if step >= 400 else (whole,):
+            speaker.heard(sound(step / 100, float(loud[step])))
+            if step % 4 == 0:
+                mouths = {1: other, 2: loud}
+                faces = [Face(name, BOX, False, mouth(0.2 * float(one[step]))) for name, one in mouths.items()]
+                speaker.saw(step / 100, faces)
+        if step % 10 == 0:
+            whole.judge(step / 100)
+    later.who, later.leads = whole.who, whole.leads
+    assert later.judge(8.99) == whole.judge(8.99)
+    assert later.who == whole.who == 2
+
+
 def test_before_there_is_enough_nothing_is_said() -> None:
     speaker = Speaker()
     assert speaker.judge(0.0) == {}

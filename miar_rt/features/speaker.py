@@ -21,6 +21,9 @@ RATE = 25
 WINDOW_SECONDS, FADE_SECONDS, LEAST_SECONDS = 3.0, 2.0, 1.5
 """What is looked back on, how fast it fades, and what has to have been seen of a mouth."""
 
+UNSEEN_SECONDS = 0.5
+"""A mouth that was not seen for longer is not judged."""
+
 STILL_OPENING, STILL_SPEED = 0.01, 0.05
 """Eye distances, and those a second: a mouth that moves no more than this agrees with nothing."""
 
@@ -41,13 +44,15 @@ class Speaker:
     ----------
     who
         The face that speaks or did so last; ``None`` until one is found out.
+    leads
+        Which one agrees better by now, and since when.
     """
 
     def __init__(self) -> None:
         self.who: int | None = None
+        self.leads: tuple[int, float] | None = None
         self._loudness = _Trace()
         self._mouths: dict[int, _Trace] = {}
-        self._leads: tuple[int, float] | None = None
 
     def heard(self, frame: FeatureFrame) -> None:
         """Take acoustic descriptors."""
@@ -65,15 +70,16 @@ class Speaker:
 
     def judge(self, now: float) -> Mapping[int, float]:
         """How well each mouth agrees with the sound, about -1 to 1, while somebody speaks; ``who`` follows it."""
-        found = {name: self._agreement(mouth) for name, mouth in self._mouths.items()}
+        seen = {name: mouth for name, mouth in self._mouths.items() if now - mouth.end <= UNSEEN_SECONDS}
+        found = {name: self._agreement(mouth) for name, mouth in seen.items()}
         known = {name: one for name, one in found.items() if one is not None}
         best = max(known, key=lambda name: known[name], default=None)
         if best is None or best == self.who or not self._convinces(best, known):
-            self._leads = None
+            self.leads = None
         else:
-            if self._leads is None or self._leads[0] != best:
-                self._leads = best, now
-            if now - self._leads[1] >= HOLD_SECONDS:
+            if self.leads is None or self.leads[0] != best:
+                self.leads = best, now
+            if now - self.leads[1] >= HOLD_SECONDS:
                 self.who = best
         return known
 
@@ -105,7 +111,7 @@ class _Trace:
 
     def add(self, t: float, values: NDArray[np.float32]) -> None:
         self._kept.append((t, values.astype(np.float64)))
-        while self._kept[0][0] < t - 2.0 * WINDOW_SECONDS:
+        while self._kept[0][0] < t - WINDOW_SECONDS - 0.25:
             self._kept.popleft()
 
     @property
