@@ -189,7 +189,7 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpoint:
+def load_checkpoint(path: Path | str | None = None, spec: InputSpec = SPEC) -> Checkpoint:
     """Read a checkpoint, without torch.
 
     Parameters
@@ -204,7 +204,7 @@ def load_checkpoint(path: Path | None = None, spec: InputSpec = SPEC) -> Checkpo
     CheckpointError
         When it is missing, damaged, of another format or of another input table.
     """
-    folder = DEFAULT if path is None else Path(path)  # programs that embed us give a str as well
+    folder = DEFAULT if path is None else Path(path)
     document = _read_document(folder)
     _require_spec(folder, document, spec)
     weights = _read_verified(folder / _WEIGHTS, document.weights_sha256)

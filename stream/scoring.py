@@ -88,7 +88,7 @@ class Scorer:
         return self.checkpoint.temperatures.probabilities(logits, name)
 
 
-def load_scorer(checkpoint: Path | None, engine: str) -> tuple[Scorer, str]:
+def load_scorer(checkpoint: Path | str | None, engine: str) -> tuple[Scorer, str]:
     """A scorer, and one line that says which engine it runs in and why.
 
     Raises

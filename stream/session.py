@@ -140,7 +140,7 @@ class Session:
     def open(
         cls,
         *,
-        checkpoint: Path | None = None,
+        checkpoint: Path | str | None = None,
         engine: str = "auto",
         asr: str = "off",
         language: str | None = "en",
@@ -196,6 +196,14 @@ class Session:
         """Take a picture, uint8 ``[h, w, 3]`` in RGB order, captured at ``t`` seconds; see ``push_audio``."""
         self._pushed["a picture"] = _later(t, self._pushed["a picture"], "a picture")
         self.push_features(self._need_senses().see(VideoFrame(t, image)))
+
+    def __enter__(self) -> Session:
+        """Itself, which is closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     def close(self) -> None:
         """Stop the extractors and free the network; may be called again."""

@@ -339,9 +339,15 @@ def test_words_that_say_nothing_are_no_words() -> None:
 
 @pytest.fixture
 def embedded(random_checkpoint_folder: Path) -> Iterator[Session]:
-    session = Session.open(checkpoint=random_checkpoint_folder)
-    yield session
-    session.close()
+    with Session.open(checkpoint=random_checkpoint_folder) as session:
+        yield session
+
+
+def test_a_session_is_closed_at_the_end_of_its_block(random_checkpoint_folder: Path) -> None:
+    with Session.open(checkpoint=str(random_checkpoint_folder)) as session:
+        session.push_audio(0.0, SOUND)
+    with pytest.raises(RuntimeError, match="closed"):
+        session.push_audio(1.0, SOUND)
 
 
 SOUND = np.zeros(1600, np.int16)
