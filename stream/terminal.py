@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -9,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from miar_rt.signals import EMOTIONS, MODALITIES
-from stream.events import ModalityState, Outgoing, Result, Sentiment, Status, Transcript
+from stream.events import FaceResult, ModalityState, Outgoing, Result, Sentiment, Status, Transcript
 from stream.keyboard import PAUSE_KEY
 
 COLOURS = {
@@ -41,7 +42,7 @@ def render(
         return Panel(Text("waiting for the first result", style="dim"), title=title, title_align="left")
     lines: list[RenderableType] = [
         _verdict(result),
-        Text(),
+        _faces(result.faces),
         *(_bar(name, result) for name in EMOTIONS),
         Text(),
         _sentiment(result.sentiment),
@@ -97,6 +98,17 @@ def _verdict(result: Result) -> Text:
         return Text.assemble(("no score", "bold dim"), ("  nothing to go by right now", "dim"))
     colour = COLOURS.get(result.label, "white")
     return Text.assemble((result.label, f"bold {colour}"), f"  {result.confidence:.0%}")
+
+
+def _faces(faces: list[FaceResult] | msgspec.UnsetType) -> Text:
+    """A line on everybody in the picture, where several are followed."""
+    told = [
+        f"face {face.id} {face.label or 'no score'}"
+        + ("" if face.confidence is None else f" {face.confidence:.0%}")
+        + (" speaking" if face.speaking else "")
+        for face in faces or ()
+    ]
+    return Text(" · ".join(told), "dim", no_wrap=True, overflow="ellipsis")
 
 
 def _bar(name: str, result: Result) -> Text:

@@ -2,6 +2,8 @@
 
 from miar_rt.signals import EMOTIONS
 from stream.events import (
+    FaceBox,
+    FaceResult,
     Latency,
     ModalityState,
     ModelInfo,
@@ -36,6 +38,24 @@ def result(seq: int = 1) -> Result:
         latency_ms=Latency(410.0, 78.0, None, 1.9, 79.9),
         model=ModelInfo("default-1", "onnx"),
         profile=None,
+    )
+
+
+def face(number: int, speaking: bool = False) -> FaceResult:
+    """One of several faces, which looks as the result does."""
+    whole = result()
+    return FaceResult(
+        id=number,
+        primary=number == 1,
+        box=FaceBox(0.1 * number, 0.2, 0.1, 0.3),
+        speaking=speaking,
+        agreement=0.4 if speaking else None,
+        emotions=whole.emotions,
+        raw_emotions=whole.raw_emotions,
+        label=whole.label,
+        confidence=whole.confidence,
+        sentiment=whole.sentiment,
+        modalities=whole.modalities,
     )
 
 

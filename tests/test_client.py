@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from loopback import TOKEN, WAIT, eventually, free_server, ws
-from serving_samples import result
+from serving_samples import face, result
 
 from stream.events import Calibration, CalibrationPart, Landmarks
 from stream.serving import client
@@ -47,6 +47,11 @@ def test_python_client_reconnects_and_is_typed() -> None:
     assert [one.seq for one in seen] == [1, 2]
     assert seen[1] == msgspec.convert(msgspec.to_builtins(result(2)), ClientResult)
     assert seen[1].modalities["vision"].reason == "no_face"
+    assert seen[1].faces is None
+    together = msgspec.structs.replace(result(3), faces=[face(1), face(2, speaking=True)])
+    found = msgspec.json.decode(msgspec.json.encode(together), type=ClientResult).faces
+    assert found is not None
+    assert [(one.id, one.speaking, one.box.width) for one in found] == [(1, False, 0.1), (2, True, 0.1)]
 
 
 def test_sync_client(server: Server) -> None:

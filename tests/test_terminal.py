@@ -4,7 +4,7 @@ import io
 
 import msgspec
 from rich.console import Console
-from serving_samples import nothing, result
+from serving_samples import face, nothing, result
 
 from stream.events import Result, Status, TimedWord, Transcript, TranscriptState
 from stream.terminal import BAR_CELLS, TerminalView, render
@@ -42,6 +42,11 @@ def test_it_says_what_is_absent_and_why() -> None:
     assert "● words  contributes 60%" in text
     assert "what a wonderful day" in text
     assert "default-1 on onnx · latency 80 ms" in text
+
+
+def test_everybody_in_the_picture_is_told_of() -> None:
+    text = "\n".join(drawn(msgspec.structs.replace(result(), faces=[face(1), face(3, speaking=True)])))
+    assert "face 1 happiness 62% · face 3 happiness 62% speaking" in text
 
 
 def test_nothing_present_is_no_score() -> None:

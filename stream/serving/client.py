@@ -81,8 +81,36 @@ class Latency(msgspec.Struct, frozen=True):
     total: float | None
 
 
+class FaceBox(msgspec.Struct, frozen=True):
+    """Left upper corner and size, as fractions of the picture's width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class FaceResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several faces; ``speaking`` where its mouth moves with the sound, ``agreement`` how well it does."""
+
+    id: int
+    primary: bool
+    box: FaceBox
+    speaking: bool
+    agreement: float | None
+    emotions: dict[str, float] | None
+    raw_emotions: dict[str, float] | None
+    label: str | None
+    confidence: float | None
+    sentiment: Sentiment | None
+    modalities: dict[str, ModalityState]
+
+
 class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result", kw_only=True):
-    """One score. With no modality present emotions, label, confidence and sentiment are ``None``."""
+    """One score. With no modality present emotions, label, confidence and sentiment are ``None``.
+
+    ``faces`` holds everybody in the picture, ``None`` where the server follows one face only.
+    """
 
     version: int
     seq: int
@@ -99,6 +127,7 @@ class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result", kw_onl
     latency_ms: Latency | None
     model: ModelInfo
     profile: str | None
+    faces: list[FaceResult] | None = None
 
 
 class TimedWord(msgspec.Struct, frozen=True):
