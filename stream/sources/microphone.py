@@ -48,7 +48,7 @@ def discover_microphones() -> list[Device]:
     SourceError
         PyAudio is not installed, or the sound system does not answer within ``OPEN_SECONDS``.
     """
-    with contextlib.closing(OwnProcess(serve)) as portaudio:
+    with contextlib.closing(_started()) as portaudio:
         return _inputs(portaudio)[1]
 
 
@@ -94,7 +94,7 @@ class Microphone:
         return self._queue.dropped
 
     def __enter__(self) -> Microphone:
-        portaudio = OwnProcess(serve)
+        portaudio = _started()
         try:
             capture = self._open(portaudio)
         except BaseException:
@@ -124,8 +124,7 @@ class Microphone:
         info = infos[devices.index(device)]
         rate = int(info["defaultSampleRate"])
         choices = _channel_choices(int(info["maxInputChannels"]))
-        portaudio.pipe.send((device.index, rate, round(rate * BLOCK_SECONDS), choices))
-        started = _answer(portaudio)
+        started = _answer(portaudio, device.index, rate, round(rate * BLOCK_SECONDS), choices)
         if started is None:
             raise SourceError(
                 f"microphone {device.index} ({device.name}) cannot be opened; close the program that uses it, "
@@ -240,9 +239,18 @@ def _identifier(info: dict[str, Any]) -> str:
     return f"{info['host']}:{re.sub(r' *[(]hw:[0-9,]+[)]$', '', info['name'])}"
 
 
-def _answer(portaudio: OwnProcess) -> Any:
+def _started() -> OwnProcess:
+    try:
+        return OwnProcess(serve)
+    except OSError as error:
+        raise SourceError(f"PortAudio's process cannot be started: {error}; free memory or processes") from error
+
+
+def _answer(portaudio: OwnProcess, *question: Any) -> Any:
     """What PortAudio's process says next; ``SourceError`` where it dies or takes too long."""
     try:
+        if question:
+            portaudio.pipe.send(question)
         if portaudio.pipe.poll(OPEN_SECONDS):
             return portaudio.pipe.recv()
     except (EOFError, OSError) as error:
