@@ -51,7 +51,7 @@ def test_python_client_reconnects_and_is_typed() -> None:
     together = msgspec.structs.replace(result(3), faces=[face(1), face(2, speaking=True)])
     found = msgspec.json.decode(msgspec.json.encode(together), type=ClientResult).faces
     assert found is not None
-    assert [(one.id, one.speaking, one.box.width) for one in found] == [(1, False, 0.1), (2, True, 0.1)]
+    assert [(one.id, one.speaking, one.box["width"]) for one in found] == [(1, False, 0.1), (2, True, 0.1)]
 
 
 def test_sync_client(server: Server) -> None:

@@ -15,7 +15,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args
 
 import msgspec
 from websockets.asyncio.client import connect
@@ -81,23 +81,9 @@ class Latency(msgspec.Struct, frozen=True):
     total: float | None
 
 
-class FaceBox(msgspec.Struct, frozen=True):
-    """Left upper corner and size, as fractions of the picture's width and height."""
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """With no modality present emotions, label, confidence and sentiment are ``None``."""
 
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-class FaceResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One of several faces; ``speaking`` where its mouth moves with the sound, ``agreement`` how well it does."""
-
-    id: int
-    primary: bool
-    box: FaceBox
-    speaking: bool
-    agreement: float | None
     emotions: dict[str, float] | None
     raw_emotions: dict[str, float] | None
     label: str | None
@@ -106,28 +92,29 @@ class FaceResult(msgspec.Struct, frozen=True, kw_only=True):
     modalities: dict[str, ModalityState]
 
 
-class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result", kw_only=True):
-    """One score. With no modality present emotions, label, confidence and sentiment are ``None``.
+class Face(Scores, frozen=True, kw_only=True):
+    """One of several; its ``box`` has ``x``, ``y``, ``width`` and ``height``, 0 to 1 inside the picture."""
 
-    ``faces`` holds everybody in the picture, ``None`` where the server follows one face only.
-    """
+    id: int
+    primary: bool
+    box: dict[str, float]
+    speaking: bool
+    agreement: float | None
+
+
+class Result(Scores, frozen=True, tag_field="type", tag="result", kw_only=True):
+    """One score; ``faces`` holds everybody in the picture, ``None`` where the server follows one face only."""
 
     version: int
     seq: int
     time: float | None
     media_time: float
-    emotions: dict[str, float] | None
-    raw_emotions: dict[str, float] | None
-    label: str | None
-    confidence: float | None
-    sentiment: Sentiment | None
-    modalities: dict[str, ModalityState]
     gate: dict[str, float]
     transcript: TranscriptState
     latency_ms: Latency | None
     model: ModelInfo
     profile: str | None
-    faces: list[FaceResult] | None = None
+    faces: list[Face] | None = None
 
 
 class TimedWord(msgspec.Struct, frozen=True):
@@ -141,10 +128,7 @@ class TimedWord(msgspec.Struct, frozen=True):
 
 
 class Transcript(msgspec.Struct, frozen=True, tag_field="type", tag="transcript", kw_only=True):
-    """Words as they change: newly committed ones (``final``) and the whole partial hypothesis.
-
-    ``gap`` is a stretch of sound, from and to in seconds of media time, that was never decoded.
-    """
+    """Words as they change, ``final`` ones once; ``gap`` is a stretch of sound never decoded, from and to."""
 
     media_time: float
     asr: str
@@ -162,10 +146,9 @@ class RecordingState(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status", kw_only=True):
-    """What listeners should know about the machinery: devices, what was dropped, what waits in mailboxes.
+    """Devices, what was dropped, what waits in mailboxes, and ``hints`` at what keeps people from being perceived.
 
-    ``hints`` say what keeps a person from being seen or heard well; ``drift_ms`` how far the microphone's clock
-    has run ahead of the capture clock, all of which was corrected. ``recording`` says what is being written down.
+    ``drift_ms``: how far the microphone's clock ran ahead, all corrected; ``recording``: what is being written.
     """
 
     media_time: float
@@ -214,9 +197,7 @@ class Calibration(msgspec.Struct, frozen=True, tag_field="type", tag="calibratio
 Message: TypeAlias = Result | Transcript | Status | Landmarks | Calibration
 
 _Kind = TypeVar("_Kind", Result, Message)
-_TYPES: dict[str, Any] = {
-    str(kind.__struct_config__.tag): kind for kind in (Result, Transcript, Status, Landmarks, Calibration)
-}
+_TYPES: dict[str, Any] = {str(kind.__struct_config__.tag): kind for kind in get_args(Message)}
 
 
 class _Envelope(msgspec.Struct):
