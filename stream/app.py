@@ -19,6 +19,7 @@ from stream.adapting import tell_adapting
 from stream.asr import Recogniser, RecogniserUnavailable
 from stream.asr.choose import choose_recogniser
 from stream.clock import CaptureClock
+from stream.commands import STOPS
 from stream.consent import MEDIA_NOTICE, NOTICE, ask, ask_about_media, can_answer
 from stream.events import Outgoing
 from stream.inputs import Devices, warm_up
@@ -76,6 +77,7 @@ def run_live(options: LiveOptions) -> None:
     """
     check_options(options)
     lines: list[str] = []
+    view, tally = make_view(options.json), Tally()
     with contextlib.ExitStack() as held:
         clock = CaptureClock()
         devices = Devices(options, clock, held)
@@ -107,7 +109,7 @@ def run_live(options: LiveOptions) -> None:
             held.enter_context(output)
         held.enter_context(recording)
         _announce(server, lines)
-        view, tally = held.enter_context(make_view(options.json)), Tally()
+        held.enter_context(view)
         live = Live(
             session,
             recogniser,
@@ -122,6 +124,8 @@ def run_live(options: LiveOptions) -> None:
         if recorder is not None and recorder.media is not None:
             live.onlookers.append(recorder.media)
         _run(live, view, requests, options.seconds)
+    if view.failure:
+        raise RunFailed(view.failure)
     say(tally.line())
 
 
@@ -295,7 +299,7 @@ def stopping(live: Live) -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         live.request_stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, stop) for number in STOPS}
     try:
         yield
     finally:

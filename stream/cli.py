@@ -31,6 +31,7 @@ from stream.cli_options import (
 )
 from stream.cli_profiles import calibrate, profiles_app
 from stream.cli_sessions import sessions_app
+from stream.commands import STOPS
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 LONGEST_LINE = 1000
@@ -315,7 +316,7 @@ def _run(name: str, command: Callable[..., Any], interrupted: int) -> None:
     """Run a command; whatever goes wrong is one line on stderr and an exit code."""
     if sys.stderr is None:  # closed by the shell: nobody is told, and the work goes on
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the program runs
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in STOPS:
         signal.signal(number, signal.default_int_handler)
     # asyncio's own remarks about clients that left are not for the person at the terminal
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)

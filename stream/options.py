@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +93,8 @@ def check_options(options: LiveOptions) -> None:
     SessionConfig(options.rate, faces=options.faces)
     for first, second in _conflicts(options):
         raise ValueError(f"{first} and {second} exclude each other: leave one out")
-    if options.seconds is not None and not options.seconds > 0:
-        raise ValueError(f"--seconds must be more than 0, not {options.seconds:g}")
+    if options.seconds is not None and not 0 < options.seconds < math.inf:
+        raise ValueError(f"--seconds must be more than 0 and finite, not {options.seconds:g}")
     if options.loop and not options.input:
         raise ValueError("--loop needs --input FILE")
     if options.purpose is not None and options.record is None:

@@ -26,11 +26,14 @@ class View:
     ----------
     abandoned
         Whether the one it was shown to has gone.
+    failure
+        Why the one it was shown to did not get all of it, though still there; one line.
     paused
         Whether to say that nothing is looked at or listened to.
     """
 
     abandoned = False
+    failure: str | None = None
     paused = False
 
     def __init__(self, waiting: int = 1) -> None:
@@ -58,9 +61,17 @@ class View:
 
 
 class JsonLines(View):
-    """One JSON object a line on stdout, written by a thread: a reader that stalls must not hold up the end."""
+    """One JSON object a line on stdout, written by a thread: a reader that stalls must not hold up the end.
+
+    Raises
+    ------
+    ValueError
+        When stdout is closed.
+    """
 
     def __init__(self) -> None:
+        if sys.stdout is None:
+            raise ValueError("--json writes to stdout, which is closed: leave it open, or leave --json out")
         super().__init__(WAITING_LINES)
         self._encoder = msgspec.json.Encoder()
         self._over = threading.Event()
@@ -88,7 +99,9 @@ class JsonLines(View):
             lines = [self._encoder.encode(event) + b"\n" for event in self.events.take(REFRESH_SECONDS)]
             try:
                 _write_all(b"".join(lines))
-            except OSError:
+            except OSError as error:
+                if not isinstance(error, BrokenPipeError):
+                    self.failure = f"cannot write results to stdout: {error.strerror}"
                 self._let_go()
                 self.abandoned = True
             if over and not lines:

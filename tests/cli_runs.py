@@ -52,8 +52,8 @@ def run(capfd: pytest.CaptureFixture[str], program: str, *arguments: object) -> 
 
 def start(program: str, *arguments: object) -> subprocess.Popen[str]:
     """Start a command in a process of its own."""
-    function = MAIN[program].__name__
-    code = f"import sys; sys.argv[0] = {program!r}; from stream.cli import {function}; {function}()"
+    function = {"miar": "miar", "miar-live": "live"}[program]
+    code = f"import sys; sys.argv[0] = {program!r}; from stream.commands import {function}; {function}()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,

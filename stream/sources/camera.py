@@ -112,9 +112,9 @@ class Camera:
         self._thread = threading.Thread(target=self._drain, args=self._target(), name="camera", daemon=True)
         self._thread.start()
         if not self._answered.wait(OPEN_SECONDS):
-            self._stop.set()
-            raise SourceError(f"{self.name} gave no picture within {OPEN_SECONDS:.0f} s; see that it is running")
+            self._failure = f"{self.name} gave no picture within {OPEN_SECONDS:.0f} s; see that it is running"
         if self._failure is not None:
+            self.__exit__(None, None, None)
             raise SourceError(self._failure)
         return self
 
