@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from miar_rt.features.acoustic import AcousticExtractor
+from miar_rt.features.acoustic import AcousticExtractor, check_samples
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.face import FaceExtractor
 from miar_rt.features.voice_activity import SpeechGate, VoiceActivity
 from miar_rt.signals import FeatureFrame, WordsUpdate
 from stream.asr import Recogniser
 from stream.events import SAMPLE_RATE, AudioChunk, SignalGap, VideoFrame
+
+LONGEST_PUSH_SECONDS = 60.0
+"""Half of what the acoustic graph keeps while nobody takes it."""
 
 SPLICE_SECONDS = 1e-3
 """Chunks whose times differ from the count of samples by more than this are placed anew."""
@@ -95,13 +98,24 @@ class Senses:
         self._face: FaceExtractor | None = None
 
     def hear(self, chunk: AudioChunk) -> list[FeatureFrame | WordsUpdate]:
-        """What a chunk of sound says at once; the acoustic frames follow by ``poll``."""
+        """What a chunk of sound says at once, and acoustic frames of earlier ones; its own follow by ``poll``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The samples are not int16 ``[n]``, or longer than ``LONGEST_PUSH_SECONDS``; nothing has changed then.
+        """
+        check_samples(chunk.samples)
+        seconds = len(chunk.samples) / SAMPLE_RATE
+        if seconds > LONGEST_PUSH_SECONDS:
+            raise ValueError(f"{seconds:.1f} s of sound at once: push {LONGEST_PUSH_SECONDS:.0f} s at most")
         if self._hearing is None:
             self._hearing = Hearing()
+        earlier = self._hearing.acoustic.poll()
         self._hearing.feed(chunk)
         frames, speaking = self._hearing.listen(chunk)
         words = self._recogniser.push(chunk.t, chunk.samples, speaking) if self._recogniser else []
-        return [*frames, *words]
+        return [*earlier, *frames, *words]
 
     def see(self, frame: VideoFrame) -> FeatureFrame:
         """The face of one picture."""

@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import TypeAlias
 
@@ -95,6 +96,8 @@ class SessionConfig:
 
 class Session:
     """Windows, words and presence of one person or several, scored when something new has arrived.
+
+    For one thread at a time: a program that pushes from several holds a lock of its own around each call.
 
     Parameters
     ----------
@@ -183,19 +186,26 @@ class Session:
     def push_audio(self, t: float, samples: NDArray[np.int16]) -> None:
         """Take sound, int16 ``[n]`` mono at 16 kHz, whose first sample was captured at ``t`` seconds.
 
+        A minute at once at most (``stream.senses.LONGEST_PUSH_SECONDS``). What is refused changes nothing.
+
         Raises
         ------
         ValueError, TypeError, RuntimeError
             Times are wrong or run backwards; the array is; the session is closed or takes features.
         """
-        self._pushed["sound"] = _later(t, self._pushed["sound"], "sound")
+        later = _later(t, self._pushed["sound"], "sound")
         for finding in self._need_senses().hear(AudioChunk(t, samples)):
             self.push(finding)
+        self._pushed["sound"] = later
 
     def push_frame(self, t: float, image: NDArray[np.uint8]) -> None:
-        """Take a picture, uint8 ``[h, w, 3]`` in RGB order, captured at ``t`` seconds; see ``push_audio``."""
-        self._pushed["a picture"] = _later(t, self._pushed["a picture"], "a picture")
+        """Take a picture, uint8 ``[h, w, 3]`` in RGB order, captured at ``t`` seconds; see ``push_audio``.
+
+        Sides of 16384 pixels at most (``miar_rt.features.face.LONGEST_SIDE``); 960 are enough.
+        """
+        later = _later(t, self._pushed["a picture"], "a picture")
         self.push_features(self._need_senses().see(VideoFrame(t, image)))
+        self._pushed["a picture"] = later
 
     def __enter__(self) -> Session:
         """Itself, which is closed at the end."""
@@ -346,7 +356,9 @@ class Session:
 
 
 def _checked_time(t: float, what: str) -> float:
-    """``t`` in seconds; ``ValueError`` where nobody's clock can be."""
+    """``t`` in seconds; ``ValueError`` where nobody's clock can be, ``TypeError`` where it is no number."""
+    if not isinstance(t, Real):
+        raise TypeError(f"{what} {t!r}: times are numbers of seconds, not {type(t).__name__}")
     if not abs(t) <= LONGEST_SECONDS:
         raise ValueError(f"{what} {t} s: times are seconds since the session's start")
     return t

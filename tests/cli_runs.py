@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -50,13 +51,13 @@ def run(capfd: pytest.CaptureFixture[str], program: str, *arguments: object) -> 
     return Outcome(left.value.code, *capfd.readouterr())
 
 
-def start(program: str, *arguments: object) -> subprocess.Popen[str]:
+def start(program: str, *arguments: object, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
     """Start a command in a process of its own."""
     function = {"miar": "miar", "miar-live": "live"}[program]
     code = f"import sys; sys.argv[0] = {program!r}; from stream.commands import {function}; {function}()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,

@@ -66,6 +66,17 @@ def test_a_reader_that_leaves_ends_a_live_run_quietly(clip: Path, quiet: list[st
     assert "Broken" not in complaints
 
 
+def test_results_that_cannot_be_written_are_a_failure(clip: Path, quiet: list[str]) -> None:
+    full = Path("/dev/full")
+    if not full.is_char_device():
+        pytest.skip("there is no /dev/full")
+    with full.open("w") as stdout:
+        code, complaints = ended(start("miar-live", "--input", clip, "--json", *quiet, stdout=stdout))
+    assert code == 1
+    assert complaints.splitlines()[-1] == "miar-live: cannot write results to stdout: No space left on device"
+    assert "Traceback" not in complaints
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_analysis_leaves_nothing(
     tmp_path: Path, random_checkpoint_folder: Path, number: signal.Signals

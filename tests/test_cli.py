@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -15,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from cli_runs import ROOT, Outcome, assert_one_line, run, typed
+from cli_runs import ROOT, Outcome, assert_one_line, run, start, typed
 from media_makers import quadrants, write_video, write_wav
 
 from stream import cli
 from stream.options import CONFLICTS
 
+LONG = 120.0
 HEAVY = {"av", "cv2", "mediapipe", "numpy", "onnxruntime", "opensmile", "pocketsphinx", "pyarrow", "torch"}
 COMMANDS = sorted(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
 
@@ -214,13 +214,16 @@ def test_a_port_in_use(
     assert_one_line(run(capfd, "miar-live", *call), "miar-live", taken_port)
 
 
-def test_a_camera_that_does_not_answer(
-    capfd: pytest.CaptureFixture[str], random_checkpoint_folder: Path, taken_port: int
-) -> None:
-    """It accepts the connection, as its listening socket does, and says nothing."""
+def test_a_camera_that_does_not_answer(random_checkpoint_folder: Path, taken_port: int) -> None:
+    """It accepts the connection, as its listening socket does, and says nothing.
+
+    The end must not wait for the thread that hangs in OpenCV by then, nor unwind it, which aborts.
+    """
     url = f"http://127.0.0.1:{taken_port}/video"
     call = ["--camera", url, "--no-mic", "--no-server", "--checkpoint", random_checkpoint_folder]
-    assert_one_line(run(capfd, "miar-live", *call), "miar-live", url, "within 5 s")
+    process = start("miar-live", *call)
+    out, err = process.communicate(timeout=LONG)
+    assert_one_line(Outcome(process.returncode, out, err), "miar-live", url, "within 5 s")
 
 
 @pytest.mark.parametrize("option", ["--camera", "--mic"])
@@ -251,6 +254,7 @@ def test_no_default_device_of_either_kind(
         (["--loop"], "--loop needs --input FILE"),
         (["--input", "CLIP", "--seconds", "0"], "--seconds must be more than 0"),
         (["--input", "CLIP", "--seconds", "nan"], "--seconds must be more than 0"),
+        (["--input", "CLIP", "--seconds", "inf"], "--seconds must be more than 0 and finite, not inf"),
         (["--input", "CLIP", "--tls-cert", "c.pem"], "--tls-cert and --tls-key go together"),
         (["--input", "CLIP", "--tls-cert", "no.pem", "--tls-key", "no.key"], "no.pem"),
         (["--input", "CLIP", "--port", "70000"], "--port"),
@@ -301,18 +305,37 @@ def test_usage_errors_say_where_help_is(
     assert says in said.err.lower()
 
 
-@pytest.mark.parametrize("function", ["miar", "live"])
-def test_stopped_while_it_loads_it_goes_without_a_word(function: str) -> None:
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(("function", "code"), [("miar", 130), ("live", 0)])
+def test_stopped_while_it_loads_it_goes_without_a_word(function: str, code: int, number: str) -> None:
     program = (
         "import os, signal, sys\n"
         "class Interrupt:\n"
         "    def find_spec(self, name, *rest):\n"
-        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        if name == 'typer': os.kill(os.getpid(), signal.{number})\n"
         "sys.meta_path.insert(0, Interrupt())\n"
         f"from stream.commands import {function}; {function}()"
     )
     stopped = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT, check=False)
-    assert (stopped.returncode, stopped.stderr) == (-signal.SIGINT, b"")
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (code, b"", b"")
+
+
+def test_a_closed_stdout_cannot_take_results(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clip: Path
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert_one_line(run(capfd, "miar-live", "--input", clip, "--json"), "miar-live", "stdout, which is closed")
+
+
+def test_what_the_caller_closed_is_nobody_elses() -> None:
+    """Else the first file or socket becomes stdout, and whoever prints writes into it."""
+    program = (
+        "import os; from stream.commands import _fill_descriptors as fill\n"
+        "fill(); os.write(1, b'lost'); os.write(2, os.read(0, 9) or b'empty')"
+    )
+    call = ["sh", "-c", 'exec "$0" -c "$1" <&- >&-', sys.executable, program]
+    said = subprocess.run(call, capture_output=True, cwd=ROOT, check=True)
+    assert said.stderr == b"empty"
 
 
 @pytest.mark.parametrize("program", ["miar", "miar-live"])

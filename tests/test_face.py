@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miar_rt.features.face import FaceExtractor, face_values
+from miar_rt.features.face import LONGEST_SIDE, FaceExtractor, face_values
 from miar_rt.features.face_geometry import LANDMARKS, align, head_angles, neutral_face
 from miar_rt.features.face_tracker import quiet
 from miar_rt.features.face_units import action_units
@@ -146,6 +146,17 @@ def test_pictures_of_the_wrong_kind_are_refused(stills: FaceExtractor) -> None:
     for shape in ((10, 10), (10, 10, 4), (0, 10, 3)):
         with pytest.raises(ValueError, match="height, width, 3"):
             stills.extract(0, np.zeros(shape, np.uint8))
+    for shape in ((1, 60_000, 3), (60_000, 1, 3)):
+        with pytest.raises(ValueError, match="16384 pixels at most"):
+            stills.extract(0, np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, LONGEST_SIDE), (LONGEST_SIDE, 1), (LONGEST_SIDE, 40)])
+def test_pictures_of_any_shape_that_is_allowed_are_survived(astronaut: np.ndarray, shape: tuple[int, int]) -> None:
+    with FaceExtractor() as extractor:
+        for picture in (astronaut, cv2.resize(astronaut, shape[::-1])):
+            found = extractor.extract(0.0, picture)
+    assert not found.valid
 
 
 def two_faces(astronaut: np.ndarray, left: float, right: float) -> np.ndarray:
@@ -213,7 +224,7 @@ def test_close_may_be_called_twice() -> None:
 
 def test_nothing_of_mediapipe_reaches_the_terminal() -> None:
     code = (
-        "import os, numpy as np, skimage.data as d; from miar_rt.features.face import FaceExtractor;"
+        "import os, numpy as np, skimage.data as d; from miar_rt.features.face import LONGEST_SIDE, FaceExtractor;"
         "a = np.ascontiguousarray(d.astronaut());"
         "s = FaceExtractor(); print([s.extract(i / 15, a[:400]).valid for i in range(3)]); s.close();"
         "t = FaceExtractor(static=True); print(t.extract_still(a).valid); t.close();"
@@ -314,7 +325,7 @@ def test_units_follow_openface_frame_by_frame() -> None:
 def test_looking_leaves_the_microphones_alone() -> None:
     """mediapipe's sound tasks would start PortAudio, which can hang or spin when a sound server dies."""
     program = (
-        "import sys; from miar_rt.features.face import FaceExtractor; FaceExtractor().close();"
+        "import sys; from miar_rt.features.face import LONGEST_SIDE, FaceExtractor; FaceExtractor().close();"
         "raise SystemExit('sounddevice' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -377,6 +377,34 @@ def test_time_does_not_run_backwards(embedded: Session) -> None:
     embedded.push_audio(5.08, SOUND)
 
 
+def test_what_cannot_be_meant_is_refused_and_spoils_nothing(embedded: Session) -> None:
+    for t in ("0", None, [1.0]):
+        with pytest.raises(TypeError, match="times are numbers of seconds, not "):
+            embedded.push_audio(t, SOUND)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="times are numbers of seconds, not "):
+            embedded.push_frame(t, PICTURE)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="times are numbers of seconds, not "):
+            embedded.advance(t)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"one dimension, \[n\], not the shape \[\]"):
+        embedded.push_audio(99.0, np.array(7, np.int16))
+    with pytest.raises(TypeError, match="int16, not float32"):
+        embedded.push_audio(99.0, SOUND.astype(np.float32))
+    with pytest.raises(ValueError, match=r"600.0 s of sound at once: push 60 s at most"):
+        embedded.push_audio(99.0, np.zeros(600 * 16_000, np.int16))
+    with pytest.raises(ValueError, match="16384 pixels at most"):
+        embedded.push_frame(99.0, np.zeros((1, 60_000, 3), np.uint8))
+    embedded.push_audio(np.float64(0.0), SOUND)
+    embedded.push_frame(0, PICTURE)
+    assert results(embedded.advance(0.1))[0].modalities["vision"].reason == "no_face"
+
+
+def test_sound_may_come_long_before_it_is_asked_about(embedded: Session) -> None:
+    """More of it than the acoustic graph keeps."""
+    for minute in range(4):
+        embedded.push_audio(60.0 * minute, np.zeros(60 * 16_000, np.int16))
+    assert results(embedded.advance(240.0))[0].modalities["audio"].reason == "silence"
+
+
 @pytest.mark.parametrize("used", [False, True])
 def test_a_closed_session_says_so(random_checkpoint_folder: Path, used: bool) -> None:
     session = Session.open(checkpoint=random_checkpoint_folder)

@@ -11,7 +11,7 @@ from miar_rt.features.acoustic_graph import SAMPLE_RATE, AcousticError, Acoustic
 from miar_rt.input_spec import DESCRIPTORS
 from miar_rt.signals import Array, FeatureFrame
 
-__all__ = ["LOOKAHEAD_SECONDS", "AcousticError", "AcousticExtractor", "describe"]
+__all__ = ["LOOKAHEAD_SECONDS", "AcousticError", "AcousticExtractor", "check_samples", "describe"]
 
 HOP = SAMPLE_RATE // 100
 SHORTEST_WINDOW = 2 * HOP
@@ -71,7 +71,7 @@ class AcousticExtractor:
         TypeError, ValueError
             ``samples`` is not int16 of one dimension.
         """
-        _check_samples(samples)
+        check_samples(samples)
         self._graph.write(samples)
         self._pushed += len(samples)
 
@@ -129,11 +129,12 @@ class AcousticExtractor:
         return t + (end - sample) / SAMPLE_RATE
 
 
-def _check_samples(samples: NDArray[np.int16]) -> None:
+def check_samples(samples: NDArray[np.int16]) -> None:
+    """``TypeError`` where they are not int16, ``ValueError`` where they have not one dimension."""
     if not isinstance(samples, np.ndarray) or samples.dtype != np.int16:
         raise TypeError(f"samples must be int16, not {getattr(samples, 'dtype', type(samples).__name__)}")
     if samples.ndim != 1:
-        raise ValueError(f"samples must have one dimension, not {samples.ndim}")
+        raise ValueError(f"samples must have one dimension, [n], not the shape {list(samples.shape)}")
 
 
 def describe(samples: NDArray[np.int16]) -> Array:

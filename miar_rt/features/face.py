@@ -19,6 +19,9 @@ __all__ = ["FaceExtractor", "face_values"]
 NOTHING = np.full(SPEC.widths["vision"], np.nan, np.float32)
 """The values of a picture without a face."""
 
+LONGEST_SIDE = 16_384
+"""In pixels; mediapipe ends the whole program when a side has more than 32767."""
+
 
 class FaceExtractor:
     """Features of the primary face; a context manager.
@@ -63,7 +66,7 @@ class FaceExtractor:
         Raises
         ------
         TypeError, ValueError
-            ``image`` is not uint8, not ``[h, w, 3]`` or empty.
+            ``image`` is not uint8, not ``[h, w, 3]``, empty, or has a side longer than ``LONGEST_SIDE``.
         """
         image = _checked(image)
         self._landmarks = self._finder.find(t, image)
@@ -120,4 +123,6 @@ def _checked(image: Image) -> Image:
         raise TypeError(f"a picture must be uint8, not {getattr(image, 'dtype', type(image).__name__)}")
     if image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"a picture must have the shape [height, width, 3], not {list(image.shape)}")
+    if max(image.shape) > LONGEST_SIDE:
+        raise ValueError(f"a picture may have sides of {LONGEST_SIDE} pixels at most, not {list(image.shape[:2])}")
     return np.ascontiguousarray(image)

@@ -111,11 +111,11 @@ class Camera:
     def __enter__(self) -> Camera:
         self._thread = threading.Thread(target=self._drain, args=self._target(), name="camera", daemon=True)
         self._thread.start()
-        if not self._answered.wait(OPEN_SECONDS):
-            self._failure = f"{self.name} gave no picture within {OPEN_SECONDS:.0f} s; see that it is running"
-        if self._failure is not None:
+        late = f"{self.name} gave no picture within {OPEN_SECONDS:.0f} s; see that it is running"
+        failure = self._failure if self._answered.wait(OPEN_SECONDS) else late
+        if failure is not None:
             self.__exit__(None, None, None)
-            raise SourceError(self._failure)
+            raise SourceError(failure)
         return self
 
     def __exit__(
