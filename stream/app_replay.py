@@ -46,7 +46,7 @@ def run_replay(folder: Path, options: ReplayOptions) -> None:
     _tell(recording, options.out)
     line = f"{replay.comparison}; {recording.length:.1f} s in {took:.1f} s"
     if not replay.comparison.alike and not _another(recording.manifest, scorer):
-        raise RunFailed(line)
+        raise RunFailed(f"{line}; the recording may be damaged, or other versions of packages compute otherwise")
     say(line)
 
 

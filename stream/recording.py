@@ -34,6 +34,7 @@ from stream.recording_format import (
     Personal,
     Rate,
     RecordingError,
+    Summed,
     describe_session,
     private_file,
     schema,
@@ -116,7 +117,7 @@ class Recorder:
             what = "holds a recording" if (self.folder / MANIFEST).exists() else "is not empty"
             raise RecordingError(f"cannot record into {self.folder}: it {what}; give a new folder")
         write_manifest(self.folder, self.manifest)
-        self._file = private_file(self.folder / EVENTS)
+        self._file = Summed(private_file(self.folder / EVENTS))
         options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
         self._writer = pa.ipc.new_stream(self._file, schema(), options=options)
         self._file.flush()
@@ -155,7 +156,7 @@ class Recorder:
                 self._append(self._waiting.take(0.0))
                 self._writer.close()
             missing = (self.media.pictures_lost, self.media.sound_lost) if self.media else (0, 0)
-            end = End(self._length, self._results, self._lost, *missing, self._began)
+            end = End(self._length, self._results, self._lost, *missing, self._began, self._file.sha256)
             write_manifest(self.folder, msgspec.structs.replace(self.manifest, end=end))
             self.end = end
         # whatever it is, the session goes on

@@ -7,6 +7,7 @@ everything a session was told and for every result. ``docs/recording.md`` descri
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -41,7 +42,7 @@ class End(msgspec.Struct, frozen=True):
     """Written when a recording is closed in order: its length in media time, and how much it holds or lacks.
 
     ``pictures_lost`` and ``sound_lost``, in chunks, are missing in the film, where there is one. ``began`` is the
-    media time at which it began, in the middle of a session.
+    media time at which it began, in the middle of a session. ``sha256`` is that of ``events.arrow``.
     """
 
     seconds: float
@@ -50,6 +51,7 @@ class End(msgspec.Struct, frozen=True):
     pictures_lost: int = 0
     sound_lost: int = 0
     began: float = 0.0
+    sha256: str | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,6 +268,37 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     with private_file(partial) as file:
         file.write(content + b"\n")
     partial.replace(folder / MANIFEST)
+
+
+class Summed:
+    """A file to write into that knows the sha256 of all that was written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    @property
+    def closed(self) -> bool:
+        """As of a file."""
+        return self._file.closed
+
+    @property
+    def sha256(self) -> str:
+        """So far, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        """As of a file."""
+        self._digest.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """As of a file."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """As of a file."""
+        self._file.close()
 
 
 def private_file(path: Path) -> IO[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,14 +18,17 @@ from miar_rt.signals import WordsUpdate
 from stream.events import Outgoing, Result
 from stream.recording_format import (
     EVENTS,
+    MANIFEST,
     End,
     Entry,
     Instant,
     Lost,
     Personal,
     Rate,
+    RecordingError,
     from_batch,
     read_manifest,
+    schema,
     time_of,
 )
 from stream.resuming import ResumableSession, State
@@ -62,12 +66,13 @@ class Recording:
     Raises
     ------
     RecordingError
-        When the folder is no recording, or one of another format.
+        When the folder is no recording, or one of another format, or its rows cannot be read at all.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = read_manifest(folder)
+        _check_rows(folder)
         self.began = self.seconds = 0.0
         self.results = self.rows_lost = 0
         self.damage: str | None = None
@@ -115,6 +120,34 @@ class Recording:
             )
         elif end.results != self.results:
             self.spoilt(f"{end.results - self.results} results are missing", self.seconds)
+        elif end.sha256 not in {None, _sha256(self.folder / EVENTS)}:
+            self.damage = (
+                f"{self.folder} is damaged: {EVENTS} does not hold what was written ({MANIFEST} has its sha256)"
+            )
+
+
+def _check_rows(folder: Path) -> None:
+    """``RecordingError`` where there are no rows to begin with."""
+    import pyarrow as pa
+
+    path = folder / EVENTS
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no regular file")
+        with path.open("rb") as file, pa.ipc.open_stream(file) as batches:
+            if batches.schema != schema():
+                raise ValueError("it has other columns")
+    except _DAMAGE as error:
+        why = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+        raise RecordingError(f"{folder} cannot be replayed ({EVENTS}: {why}); copy the recording again") from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 class Replay:
@@ -168,6 +201,8 @@ class Replay:
             for one in waiting:
                 yield _ready(*one)
 
+    # damaged features may be beyond what float32 can add up
+    @np.errstate(over="ignore", invalid="ignore")
     def _take(self, entry: Entry) -> list[Outgoing]:
         if isinstance(entry, Instant):
             events = self._session.finish(entry.t) if entry.last else self._session.advance(entry.t)

@@ -13,9 +13,8 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -77,7 +76,7 @@ class SessionConfig:
     faces
         How many faces at most are followed, 1 to 4: with more than one each result holds all of them.
     half_life
-        Seconds after which half of an old probability has faded from ``emotions``.
+        Seconds after which half of an old probability has faded from ``emotions``, 0.001 to 1000.
     """
 
     rate: float = 10.0
@@ -90,6 +89,8 @@ class SessionConfig:
     def __post_init__(self) -> None:
         if not 1.0 <= self.rate <= 60.0:
             raise ValueError(f"rate must be 1 to 60 results a second, not {self.rate:g}")
+        if not 1e-3 <= self.half_life <= 1e3:
+            raise ValueError(f"half_life must be 0.001 to 1000 seconds, not {self.half_life:g}")
         if not 1 <= self.faces <= MOST_FACES:
             raise ValueError(f"faces must be 1 to {MOST_FACES}, not {self.faces}")
 
@@ -355,17 +356,17 @@ class Session:
         )
 
 
-def _checked_time(t: float, what: str) -> float:
+def _checked_time(t: Any, what: str) -> float:
     """``t`` in seconds; ``ValueError`` where nobody's clock can be, ``TypeError`` where it is no number."""
-    if not isinstance(t, Real):
+    if not isinstance(t, int | float | np.integer | np.floating):
         raise TypeError(f"{what} {t!r}: times are numbers of seconds, not {type(t).__name__}")
     if not abs(t) <= LONGEST_SECONDS:
         raise ValueError(f"{what} {t} s: times are seconds since the session's start")
-    return t
+    return float(t)
 
 
 def _later(t: float, before: float, what: str) -> float:
     """``t``, which may be earlier than ``before`` by the jitter of clocks alone."""
-    if _checked_time(t, f"{what} at") < before - JITTER_SECONDS:
+    if (t := _checked_time(t, f"{what} at")) < before - JITTER_SECONDS:
         raise ValueError(f"{what} at {t:.6f} s after {what} at {before:.6f} s: time runs backwards")
     return t

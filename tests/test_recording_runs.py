@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -201,9 +202,21 @@ def test_folders_that_cannot_be_replayed(
         ("[" * 10_000, "is no recording"),
         (json.dumps({**manifest, "version": 2}), "is of format 2, this program reads format 1"),
         (json.dumps({**manifest, "config": {"rate": 1000}}), "is damaged: rate must be 1 to 60"),
+        (json.dumps({**manifest, "config": {"half_life": 1e-320}}), "is damaged: half_life must be 0.001 to 1000"),
     ]:
         (folder / MANIFEST).write_text(content)
         assert_refused(replay(capfd, folder, random_checkpoint_folder), folder, why)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    for spoil, why in [
+        (lambda path: path.write_bytes(b"this is no table\n" * 99), "cannot be replayed (events.arrow: "),
+        (Path.unlink, "cannot be replayed (events.arrow: No such file"),
+        (os.mkfifo, "cannot be replayed (events.arrow: it is no regular file)"),
+    ]:
+        spoil(folder / EVENTS)
+        assert_refused(replay(capfd, folder, random_checkpoint_folder), folder, why)
+        listed = run(capfd, "miar", "sessions", "list", tmp_path)
+        assert (listed.code, listed.err) == (0, "")
+        assert listed.out.startswith(f"session  {folder} {why}")
     (folder / MANIFEST).unlink()
     for nothing in (folder, tmp_path / "nowhere", tmp_path / "session" / EVENTS):
         assert_refused(replay(capfd, nothing, random_checkpoint_folder), f"{nothing} is no recording")
