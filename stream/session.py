@@ -53,6 +53,7 @@ LONGEST_SECONDS = 1e10
 """Three centuries: time stamps beyond are wrong, Unix time is not."""
 
 JITTER_SECONDS = 0.05
+NUMBERS: tuple[type, ...] = (int, float, np.integer, np.floating)
 
 log = logging.getLogger("miar.live")
 
@@ -358,7 +359,7 @@ class Session:
 
 def _checked_time(t: Any, what: str) -> float:
     """``t`` in seconds; ``ValueError`` where nobody's clock can be, ``TypeError`` where it is no number."""
-    if not isinstance(t, int | float | np.integer | np.floating):
+    if not isinstance(t, NUMBERS):
         raise TypeError(f"{what} {t!r}: times are numbers of seconds, not {type(t).__name__}")
     if not abs(t) <= LONGEST_SECONDS:
         raise ValueError(f"{what} {t} s: times are seconds since the session's start")
