@@ -53,7 +53,6 @@ LONGEST_SECONDS = 1e10
 """Three centuries: time stamps beyond are wrong, Unix time is not."""
 
 JITTER_SECONDS = 0.05
-NUMBERS: tuple[type, ...] = (int, float, np.integer, np.floating)
 
 log = logging.getLogger("miar.live")
 
@@ -359,11 +358,12 @@ class Session:
 
 def _checked_time(t: Any, what: str) -> float:
     """``t`` in seconds; ``ValueError`` where nobody's clock can be, ``TypeError`` where it is no number."""
-    if not isinstance(t, NUMBERS):
+    if not isinstance(t, int | float | np.integer | np.floating):
         raise TypeError(f"{what} {t!r}: times are numbers of seconds, not {type(t).__name__}")
-    if not abs(t) <= LONGEST_SECONDS:
+    seconds = float(t)
+    if not abs(seconds) <= LONGEST_SECONDS:
         raise ValueError(f"{what} {t} s: times are seconds since the session's start")
-    return float(t)
+    return seconds
 
 
 def _later(t: float, before: float, what: str) -> float:
