@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from miar_rt.features.face import FaceExtractor
 from miar_rt.features.speaker import Speaker
 from miar_rt.features.voice_activity import SpeechGate
-from miar_rt.signals import FeatureFrame
+from miar_rt.signals import FeatureFrame, Modality
 from stream.events import SAMPLE_RATE, AudioChunk, VideoFrame
+from stream.scoring import load_scorer
 from stream.senses import Hearing
 from stream.sources.media_file import MediaFile
 
@@ -146,16 +147,18 @@ def speakers(clips: Sequence[Clip], seconds: float) -> str:
     rows, frames = [], round(seconds * FPS)
     talkers, others = ({clip.name: head(clip, width) for clip in clips} for width in (120, 150))
     for talker, other in itertools.permutations(clips, 2):
-        sound = np.resize(talker.sound, round(seconds * SAMPLE_RATE))
-        for what, shown in (("talks", others[other.name]), ("is frozen", others[other.name][10:11])):
+        sound, shares = np.resize(talker.sound, round(seconds * SAMPLE_RATE)), []
+        for shown in (others[other.name], others[other.name][10:11]):
             told = who_spoke(side_by_side(talkers[talker.name], shown, frames), sound)
-            shares = [float(np.mean([one == side for one in told])) for side in (0, 1, None)]
-            rows.append([talker.name, other.name, what, *shares])
-    means = [
-        ["all", "", what, *np.mean([row[3:] for row in rows if row[2] == what], axis=0).tolist()]
-        for what in ("talks", "is frozen")
+            shares += [float(np.mean([one == side for one in told])) for side in (0, 1, None)]
+        rows.append([talker.name, other.name, *shares])
+    mean = np.mean([row[2:] for row in rows], axis=0).tolist()
+    header = [
+        f"{what}{which}"
+        for which in (", other talks", ", other frozen")
+        for what in ("right", "wrong", "nobody yet")
     ]
-    return table(["talker", "other", "which", "right", "wrong", "nobody yet"], [*rows, *means])
+    return table(["talker", "other", *header], [*rows, ["mean", "", *mean]])
 
 
 def kept_ids(clips: Sequence[Clip]) -> str:
@@ -196,6 +199,27 @@ def costs(clips: Sequence[Clip], frames: int = 150) -> str:
     return table(["--faces", "faces there", "ms a picture, p50", "p95"], rows)
 
 
+def scoring(times: int = 50) -> str:
+    """Milliseconds that the network takes, by faces scored at once."""
+    scorer, _ = load_scorer(None, "auto")
+    generator = np.random.default_rng(0)
+    for i in range(4 * FPS):
+        values = generator.normal(size=scorer.checkpoint.spec.widths["vision"]).astype(np.float32)
+        scorer.builder.push(FeatureFrame("face", i / FPS, values))
+    here: dict[Modality, bool] = {"text": False, "audio": False, "vision": True}
+    window, rows = scorer.builder.build(4.0, scorer.checkpoint.statistics, here), []
+    for faces in range(1, 5):
+        took = []
+        for _ in range(times):
+            began = time.perf_counter()
+            scorer.answers([window] * faces)
+            took.append(1e3 * (time.perf_counter() - began))
+        found = percentiles(took)
+        rows.append([faces, found["p50"], found["p95"]])
+    scorer.engine.close()
+    return table(["faces", "ms a result, p50", "p95"], rows)
+
+
 def main() -> None:
     """Measure, print, and publish if asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -204,12 +228,18 @@ def main() -> None:
     parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
     arguments = parser.parse_args()
     clips = [Clip.load(path) for path in arguments.files]
-    body = (
+    parts = (
         f"Who speaks, as shares of the pictures while there is a voice, from {JUDGED_FROM:g} s on; the windows and "
-        "weights were chosen on clips of the same people.\n\n"
-        f"{speakers(clips, arguments.seconds)}\n\nTwo real heads pass each other, one behind the other:\n\n"
-        f"{kept_ids(clips)}\n\nExtraction without the appearance network:\n\n{costs(clips)}"
+        "weights were chosen on these clips.",
+        speakers(clips, arguments.seconds),
+        "Two real heads pass each other, one behind the other:",
+        kept_ids(clips),
+        "Extraction without the appearance network:",
+        costs(clips),
+        "The network:",
+        scoring(),
     )
+    body = "\n\n".join(parts)
     text = section("Several faces", "python scripts/bench_faces.py FILES", body)
     print(text)
     if arguments.publish:

@@ -21,11 +21,12 @@ from flite_speech import RATE, flite_missing, speak
 from live_parts import Camera, Heard, Spy, make_live
 from loopback import eventually
 from media_makers import write_video
+from serving_samples import face as one_of_several
 from serving_samples import result
 
 from stream.calibration_view import LINES
 from stream.clock import CaptureClock
-from stream.events import Calibration, CalibrationPart, Landmarks, RecordingState, Status
+from stream.events import Calibration, CalibrationPart, Landmarks, ModalityState, RecordingState, Status
 from stream.onlookers import LandmarkFeed
 from stream.requests import Requests
 from stream.serving import protocol
@@ -88,6 +89,17 @@ def test_the_mesh_is_drawn_and_goes_with_the_face(server: Server, tab: Tab) -> N
     tab.wait_for_value("#mesh", "data-face", "false")
     assert painted(tab, "#mesh") == 0
     tab.wait_for_text("#mesh-reading", "no face in the picture")
+    assert tab.complaints == []
+
+
+def test_everybody_in_the_picture_is_named(server: Server, tab: Tab) -> None:
+    tab.open(server.url)
+    eventually(lambda: server.wanted("landmarks"))
+    several = [one_of_several(1), one_of_several(2, speaking=True)]
+    seen = {**result(1).modalities, "vision": ModalityState(True, None, 40.0, 0.3)}
+    server.publish(msgspec.structs.replace(result(1), modalities=seen, faces=several))
+    told = "In the picture: face 1, shown: happiness 62 %; face 2, speaking: happiness 62 %."
+    tab.wait_for_text("#mesh-reading", told)
     assert tab.complaints == []
 
 

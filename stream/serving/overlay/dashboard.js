@@ -183,7 +183,18 @@ function showSlowThings() {
 function showFace() {
   const face = newest?.modalities.vision;
   if (mesh.news || !mesh.current) mesh.draw();
-  setText(byId("mesh-reading"), mesh.current ? "Lines between 478 points; no picture is sent." : face?.present ? "" : reasonText(face?.reason));
+  const own = mesh.current ? "Lines between 478 points; no picture is sent." : face?.present ? "" : reasonText(face?.reason);
+  setText(byId("mesh-reading"), [own, everybody(newest?.faces ?? [])].join(" ").trim());
+}
+
+// Each face in words, where several are followed and more than one is there.
+function everybody(faces) {
+  if (faces.length < 2) return "";
+  const told = faces.map((face) => {
+    const score = face.label === null ? "no score" : `${face.label} ${percent(face.confidence)}`;
+    return `face ${face.id}${face.primary ? ", shown" : ""}${face.speaking ? ", speaking" : ""}: ${score}`;
+  });
+  return `In the picture: ${told.join("; ")}.`;
 }
 
 function readOff() {
