@@ -37,6 +37,10 @@ class ProfileError(ValueError):
     """A profile that cannot be used; one line names what is wrong and what would be right."""
 
 
+class NoProfile(ProfileError):  # noqa: N818 - an absence, which those who want one know how to mend
+    """There is none of that name; one line says which there are."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """One person's neutral.
@@ -129,7 +133,7 @@ class Profiles:
         Raises
         ------
         ProfileError
-            When there is none, it is damaged, or of another version or input table.
+            When there is none (``NoProfile``), it is damaged, or of another version or input table.
         """
         content = self._read(name)
         again = f"make it anew with {remedy(name)}"
@@ -212,10 +216,10 @@ class Profiles:
         except OSError as error:
             raise ProfileError(f"cannot read {path}: {error.strerror}") from error
 
-    def _missing(self, name: str) -> ProfileError:
+    def _missing(self, name: str) -> NoProfile:
         there = self.names()
-        known = f"; there is {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}" if there else ""
-        return ProfileError(f"no profile {name!r}{known}: make it with {remedy(name)}")
+        known = f"{', '.join(there[:5])}{', ...' if len(there) > 5 else ''}" if there else "none yet"
+        return NoProfile(f"no profile {name!r}; there is {known}")
 
 
 def remedy(name: str) -> str:

@@ -13,7 +13,7 @@ from calibration.baseline import Baseline, Neutral
 from calibration.profile import Profile
 from miar_rt.neutral import inputs_name, known_seconds, measure, personal
 from miar_rt.signals import EMOTIONS, FeatureFrame, Modality
-from stream.calibration_meter import ADVICE, Meter
+from stream.calibration_meter import Meter
 from stream.events import Rejection, Result
 from stream.extraction import Step
 from stream.profiles import PARTS
@@ -24,11 +24,6 @@ RATE = 5.0
 STRONG, MUCH = 0.7, 0.4
 """A class other than neutral with such a probability, in such a share of the results, is no neutral. Of the voices
 of RAVDESS actors 17 to 20 plain neutral stays below 0.2 and calm below 0.35, anger reaches 0.3 to 0.75."""
-
-REMEDIES: Mapping[Modality, str] = {
-    "audio": "read the lines aloud and without long pauses",
-    "vision": "look into the camera all the time",
-}
 
 CODES: Mapping[Modality, Rejection] = {"audio": "too_little_voice", "vision": "too_little_face"}
 NEEDED: Mapping[Modality, tuple[float, float]] = {"audio": (0.2, 2.0), "vision": (0.5, 3.0)}
@@ -107,14 +102,18 @@ def complain(
 
     What is wanted and not ``needed`` may fall short.
     """
-    return _too_little(stretch, neutral, needed) or _not_alone(stretch.meter) or _not_neutral(probabilities)
+    return (
+        _too_little(stretch, neutral, needed)
+        or _not_alone(stretch.meter)
+        or _not_neutral(probabilities, stretch.meter)
+    )
 
 
 def _too_little(stretch: Stretch, neutral: Mapping[str, Neutral], needed: Collection[Modality]) -> Complaint | None:
-    states = stretch.meter.states()
+    states, remedies = stretch.meter.states(), stretch.meter.advice.too_little
     for name in sorted(needed):
         if missing := _missing(name, neutral, stretch.meter):
-            return Complaint(CODES[name], f"{missing}: {states[PARTS[name]] or REMEDIES[name]}")
+            return Complaint(CODES[name], f"{missing}: {states[PARTS[name]] or remedies[name]}")
     return None
 
 
@@ -131,10 +130,12 @@ def _missing(name: Modality, neutral: Mapping[str, Neutral], meter: Meter) -> st
 def _not_alone(meter: Meter) -> Complaint | None:
     if meter.company_seconds <= COMPANY_SHARE * meter.face_seconds:
         return None
-    return Complaint("two_faces", f"for {meter.company_seconds:.1f} s there were {ADVICE['two_faces']}")
+    return Complaint(
+        "two_faces", f"for {meter.company_seconds:.1f} s there were {meter.advice.troubles['two_faces']}"
+    )
 
 
-def _not_neutral(probabilities: Floats) -> Complaint | None:
+def _not_neutral(probabilities: Floats, meter: Meter) -> Complaint | None:
     strong = (probabilities >= STRONG).mean(axis=0) if len(probabilities) else np.zeros(len(EMOTIONS))
     strong[EMOTIONS.index("neutral")] = 0.0
     if strong.sum() < MUCH:
@@ -143,7 +144,7 @@ def _not_neutral(probabilities: Floats) -> Complaint | None:
     return Complaint(
         "not_neutral",
         f"for {strong.sum():.0%} of the time this looks and sounds like {name} or another strong emotion, not like "
-        "neutral: relax, and read as you would read a shopping list",
+        f"neutral: {meter.advice.calm}",
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from miar_rt.features.voice_activity import CHUNK_SECONDS
-from miar_rt.signals import FeatureFrame
+from miar_rt.signals import FeatureFrame, Modality
 from stream.events import AudioChunk, Trouble, VideoFrame
 from stream.extraction import Step
 
@@ -25,14 +26,41 @@ SPEECH = 0.5
 LONGEST_FRAME = 0.2
 """A face counts for the time since the picture before, and no longer than this."""
 
-ADVICE: Mapping[Trouble, str] = {
-    "too_dark": "too dark: turn on a light in front of you",
-    "no_face": "no face found: look into the camera",
-    "two_faces": "two faces: only the person to be measured may be in the picture",
-    "clipping": "too loud, the sound is clipped: turn the microphone down or move away from it",
-    "too_quiet": "too quiet: speak up or come closer to the microphone",
-    "no_voice": "no voice heard: read the lines aloud",
-}
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to say about each trouble, about too little of a modality, and about strong emotions."""
+
+    troubles: Mapping[Trouble, str]
+    too_little: Mapping[Modality, str]
+    calm: str
+
+
+TWO_FACES = "two faces: only the person to be measured may be in the picture"
+TO_THE_PERSON = Advice(
+    {
+        "too_dark": "too dark: turn on a light in front of you",
+        "no_face": "no face found: look into the camera",
+        "two_faces": TWO_FACES,
+        "clipping": "too loud, the sound is clipped: turn the microphone down or move away from it",
+        "too_quiet": "too quiet: speak up or come closer to the microphone",
+        "no_voice": "no voice heard: read the lines aloud",
+    },
+    {"audio": "read the lines aloud and without long pauses", "vision": "look into the camera all the time"},
+    "relax, and read as you would read a shopping list",
+)
+ABOUT_A_FILE = Advice(
+    {
+        "too_dark": "the picture is too dark",
+        "no_face": "no face found",
+        "two_faces": TWO_FACES,
+        "clipping": "the sound is clipped",
+        "too_quiet": "the voice is too quiet",
+        "no_voice": "no voice heard",
+    },
+    {"audio": "the person in the file is not heard enough", "vision": "the person in the file is not seen enough"},
+    "take a file in which the person is calm",
+)
 
 
 class _Recent:
@@ -59,17 +87,19 @@ class Meter:
         Whether there is a picture, and sound.
     began
         When it began, on the clock of the steps.
+    advice
+        What is said to a person who is there, or about one in a file.
 
     Attributes
     ----------
-    sees, hears
+    sees, hears, advice
         As given.
     now, face_seconds, voice_seconds, company_seconds
         Seconds so far, with a face, with somebody speaking, and with another face beside the first.
     """
 
-    def __init__(self, sees: bool, hears: bool, began: float = 0.0) -> None:
-        self.sees, self.hears = sees, hears
+    def __init__(self, sees: bool, hears: bool, began: float = 0.0, advice: Advice = TO_THE_PERSON) -> None:
+        self.sees, self.hears, self.advice = sees, hears, advice
         self._began = began
         self.now = self.face_seconds = self.voice_seconds = self.company_seconds = 0.0
         self._picture: float | None = None
@@ -105,7 +135,7 @@ class Meter:
 
     def states(self) -> dict[str, str | None]:
         """Face and voice by name, as far as wanted: what to mend, or ``None`` where all is well."""
-        return {name: ADVICE[trouble] if trouble else None for name, trouble in self.troubles().items()}
+        return {part: self.advice.troubles[one] if one else None for part, one in self.troubles().items()}
 
     def troubles(self) -> dict[str, Trouble | None]:
         """As ``states``, in stable words."""

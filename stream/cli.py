@@ -134,7 +134,10 @@ def analyze(
     faces: Faces = 1,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
-    """Run the live path over a file, in media time and as fast as it goes; two runs give the same bytes."""
+    """Score a video or sound file and write a report.
+
+    It is the live path in media time and as fast as it goes; two runs give the same bytes.
+    """
     from stream.app_analyze import run_analyze
     from stream.options import AnalyzeOptions
 
@@ -165,7 +168,7 @@ def replay(
     text_encoder: TextEncoder = None,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
-    """Score a recorded session again, exactly, and say whether the results are the same."""
+    """Score a recording again and compare the results."""
     from stream.app_replay import run_replay
     from stream.options import ReplayOptions
 
@@ -174,7 +177,10 @@ def replay(
 
 @app.command(epilog="Example:  miar devices --json")
 def devices(json: Annotated[bool, typer.Option("--json", help="As one JSON array.")] = False) -> None:
-    """List cameras and microphones with identifiers that stay the same."""
+    """List cameras and microphones.
+
+    Each with an identifier that stays the same.
+    """
     from stream.listing import list_devices
 
     typer.echo(list_devices(json))
@@ -187,7 +193,7 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
-    """Say what works here, what does not, and the command that mends it."""
+    """Say what works here and what mends the rest."""
     from stream.doctor import run_doctor
     from stream.doctor_engine import run_engine_doctor
 
@@ -216,7 +222,10 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Scores as one JSON object (mosi-features).")] = False,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
-    """Train a checkpoint on corpora of words, voices and faces, or several on a file of features."""
+    """Train a checkpoint on corpora.
+
+    On words, voices and faces; or several checkpoints on a file of features.
+    """
     from stream.listing import show_scores
 
     if corpus is not None:
@@ -262,7 +271,10 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
     debug: Debug = False,  # noqa: ARG001 - read by the wrapper
 ) -> None:
-    """Score a corpus with a checkpoint, by the definitions of the field."""
+    """Score a corpus with a checkpoint.
+
+    The scores are defined as the field defines them.
+    """
     from miar_rt.training.evaluate import evaluate as score
     from stream.listing import show_scores
 
@@ -344,13 +356,21 @@ def _refuse_empty(arguments: list[str]) -> None:
             raise typer.BadParameter(f"{option or (arguments[i - 1] if i else 'an argument')} is empty")
 
 
+def _place(error: Exception, name: str) -> str:
+    """The command, with the subcommand where the mistake was made in one."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else name
+
+
 def _complain(name: str, error: Exception) -> None:
     """One line, and 2 when the call or its input was wrong, 1 when something failed on the way."""
     from stream.app import WRONG_INPUT
 
     # typer carries a copy of click in some versions and uses click in others: both have this method
     usage = getattr(error, "format_message", None)
-    message = f"{usage().rstrip('.')}; see {name} --help" if usage else str(error) or type(error).__name__
+    message = (
+        f"{usage().rstrip('.')}; see {_place(error, name)} --help" if usage else str(error) or type(error).__name__
+    )
     line = " ".join(message.split())
     typer.echo(f"{name}: {line[:LONGEST_LINE]}{' ...' if len(line) > LONGEST_LINE else ''}", err=True)
     sys.exit(WRONG if usage or isinstance(error, WRONG_INPUT) else FAILED)

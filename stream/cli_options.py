@@ -21,6 +21,7 @@ Checkpoint = Annotated[Path | None, typer.Option(help="Checkpoint folder; otherw
 TextEncoder = Annotated[
     Path | None, typer.Option(help="Folder of the text encoder a checkpoint is for; otherwise MiniLM.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Rate = Annotated[float, typer.Option(help="Results a second at most, 1 to 60.")]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="Whose profile, by miar calibrate, to apply.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stream.cli_options import AcceptNotice, Camera, Checkpoint, Debug, Engine, Mic
+from stream.cli_options import AcceptNotice, Camera, Checkpoint, Debug, Engine, Json, Mic
 
 profiles_app = typer.Typer(
     rich_markup_mode=None,
@@ -15,7 +15,6 @@ profiles_app = typer.Typer(
     epilog="Example:  miar profiles list",
 )
 Name = Annotated[str, typer.Argument(help="Of the profile.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -31,7 +30,10 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     accept_notice: AcceptNotice = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Measure a person's neutral voice and face, so that results are about them and not about the average."""
+    """Measure a person's neutral voice and face.
+
+    With it results are about them and not about the average.
+    """
     from stream.guided_calibration import run_calibrate
     from stream.options import CalibrateOptions
 
@@ -53,7 +55,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
 
 @profiles_app.command("list", epilog="Example:  miar profiles list --json")
 def list_(json: Json = False) -> None:
-    """List the profiles: name, day and what they rest on."""
+    """List the profiles, their days and what they rest on."""
     from stream.profiles import list_profiles
 
     typer.echo(list_profiles(json))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stream.cli_options import Json
+
 sessions_app = typer.Typer(
     rich_markup_mode=None,
     help="List and delete recorded sessions.",
@@ -21,11 +23,15 @@ def list_(
         Path | None,
         typer.Argument(help="With recordings at any depth; else this one, and what the dashboard made."),
     ] = None,
+    json: Json = False,
 ) -> None:
-    """List recordings: name, date, length, results, size and purpose."""
+    """List recordings.
+
+    With name, date, length, results, size and purpose.
+    """
     from stream.recordings import list_recordings
 
-    typer.echo(list_recordings(folder))
+    typer.echo(list_recordings(folder, json))
 
 
 @sessions_app.command(epilog="Example:  miar sessions delete recordings/monday")

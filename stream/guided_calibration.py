@@ -10,7 +10,7 @@ from calibration.profile import Profiles, checked_name
 from miar_rt.signals import Modality
 from stream.app import RunFailed, say, tell, under_way
 from stream.calibration_judge import Complaint, Stretch, judge, summary
-from stream.calibration_meter import Meter
+from stream.calibration_meter import ABOUT_A_FILE, Meter
 from stream.calibration_view import LINES, CalibrationView, instructions
 from stream.clock import CaptureClock
 from stream.events import AudioChunk
@@ -43,6 +43,7 @@ def run_calibrate(name: str, options: CalibrateOptions) -> None:
     with contextlib.closing(scorer.engine):
         say(why)
         stretch = _of_devices(live, options.seconds) if options.input is None else _of_file(live, options.seconds)
+        say(f"measured {stretch.meter.now:.0f} s; working out what it changes")
         with under_way():
             judged = judge(name, stretch, scorer)
             if isinstance(judged, Complaint):
@@ -75,7 +76,7 @@ def _of_file(live: LiveOptions, seconds: float) -> Stretch:
         raise ValueError("no file to calibrate with: give --input FILE")
     media = MediaFile(live.input, video=not live.no_camera, audio=not live.no_mic)
     with under_way(), Extraction(None) as extraction:
-        meter = Meter(media.has_video, media.has_audio)
+        meter = Meter(media.has_video, media.has_audio, advice=ABOUT_A_FILE)
         return _take(extraction.run(media, seconds), meter, CalibrationView(seconds, (), say))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from stream.clock import CaptureClock
@@ -13,6 +13,8 @@ from stream.sources import AudioSource, Device, NoDefaultDevice, Source, SourceE
 from stream.sources.slot import Slot
 
 Some = TypeVar("Some", bound=Source)
+
+OFF = {"camera": "--no-camera", "microphone": "--no-mic"}
 
 
 class Devices:
@@ -56,12 +58,12 @@ class Devices:
             self.video = Slot[VideoSource](media) if self._sees else None
             self.audio = Slot[AudioSource](media) if self.hears else None
             return
-        absent: list[str] = []
+        absent: dict[str, str] = {}
         self.video = self._open("camera", self._camera, absent) if self._sees else None
         self.audio = self._open("microphone", self._microphone, absent) if self.hears else None
         self._sees, self.hears = self.video is not None, self.audio is not None
-        self._need_something(absent)
-        lines.extend(f"warning: {reason}" for reason in absent)
+        self._need_something(absent.values())
+        lines.extend(f"warning: {reason}; {OFF[kind]} leaves it out" for kind, reason in absent.items())
 
     def choose(self, device: Device) -> None:
         """Use another device of the same kind from now on; ``ValueError`` where none of that kind is used."""
@@ -71,11 +73,12 @@ class Devices:
         self._which[device.kind] = device.identifier
         slot.renew()
 
-    def _need_something(self, absent: Sequence[str] = ()) -> None:
+    def _need_something(self, absent: Collection[str] = ()) -> None:
         if not self._sees and not self.hears:
             why = f" ({'; '.join(absent)})" if absent else ""
             raise SourceError(
-                f"nothing to look at or listen to{why}: give --camera, --mic or --input, or see `miar devices`"
+                f"nothing to look at or listen to{why}: connect a camera or a microphone, or play a file with "
+                "--input FILE"
             )
 
     def _keep_to(self, kind: str, identifier: str) -> None:
@@ -97,12 +100,12 @@ class Devices:
 
         return Microphone(self._which["microphone"], self._clock)
 
-    def _open(self, kind: str, make: Callable[[], Some], absent: list[str]) -> Slot[Some] | None:
+    def _open(self, kind: str, make: Callable[[], Some], absent: dict[str, str]) -> Slot[Some] | None:
         source = make()
         try:
             source.__enter__()
         except NoDefaultDevice as error:
-            absent.append(str(error))
+            absent[kind] = str(error)
             return None
         self._keep_to(kind, source.identifier)
         slot = Slot(source, make)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from calibration.baseline import Baseline
 from calibration.profile import ProfileError, Profiles, checked_name
 from miar_rt.checkpoint import Checkpoint
@@ -16,7 +18,7 @@ from miar_rt.engines.choose import choose_engine
 from miar_rt.neutral import MEASURED, personal
 from miar_rt.signals import Array, FeatureFrame, Modality
 from stream.calibration_judge import Complaint, Judged, Stretch, judge, means
-from stream.calibration_meter import ADVICE, Meter
+from stream.calibration_meter import Meter
 from stream.calibration_view import LINES, instructions
 from stream.events import AudioChunk, Calibration, CalibrationPart, Rejection, VideoFrame
 from stream.extraction import Item, Step
@@ -26,6 +28,7 @@ from stream.scoring import Scorer
 from stream.serving.protocol import RequestError
 
 TELL_SECONDS = 0.25
+JUDGING = "Measured. Working out what it changes."
 DECIMALS = 4
 
 log = logging.getLogger("miar.live")
@@ -114,6 +117,7 @@ class LiveCalibration(Onlooker):
                 with self._lock:
                     event = run.progress(left)
                 self._publish(event)
+            self._publish(run.over())
             outcome = self._finish(run, store)
         except Exception as error:
             log.warning("calibrating %s failed: %s", run.name, error, exc_info=log.isEnabledFor(logging.DEBUG))
@@ -173,8 +177,9 @@ class _Run:
     def progress(self, left: float) -> Calibration:
         """What to do and how it goes."""
         seconds = {"face": self._meter.face_seconds, "voice": self._meter.voice_seconds}
+        advice = self._meter.states()
         parts = {
-            name: CalibrationPart(round(seconds[name], 2), trouble, ADVICE[trouble] if trouble else None)
+            name: CalibrationPart(round(seconds[name], 2), trouble, advice[name])
             for name, trouble in self._meter.troubles().items()
         }
         return Calibration(
@@ -186,6 +191,10 @@ class _Run:
             lines=self.lines,
             parts=parts,
         )
+
+    def over(self) -> Calibration:
+        """That nothing is left to do but to wait for the verdict."""
+        return msgspec.structs.replace(self.progress(0.0), task=JUDGING, lines=())
 
     def rejected(self, code: Rejection, message: str) -> Calibration:
         """That there is no profile, and why."""

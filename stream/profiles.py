@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from calibration.profile import Profile, ProfileError, Profiles
+from calibration.profile import NoProfile, Profile, ProfileError, Profiles, remedy
 from miar_rt.checkpoint import Checkpoint
 from miar_rt.input_spec import SPEC
 from miar_rt.neutral import MEASURED, inputs_name, known_seconds, personal
@@ -31,7 +31,10 @@ def know(scorer: Scorer, name: str | None, lines: list[str]) -> str | None:
     """
     if name is None:
         return None
-    profile = load_profile(name)
+    try:
+        profile = load_profile(name)
+    except NoProfile as error:
+        raise ProfileError(f"{error}: make it with {remedy(name)}") from error
     scorer.builder.baseline = personal(profile.neutral)
     lines.append(f"profile {profile.name}: {told_seconds(profile)}")
     if warning := profile.warning():

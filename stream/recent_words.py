@@ -58,10 +58,10 @@ def as_transcript(update: WordsUpdate) -> Transcript:
         media_time=round(update.t, DECIMALS),
         asr=update.kind,
         words=[
-            TimedWord(text=w.text, t0=w.t0, t1=w.t1, final=w.final, confidence=w.confidence)
+            TimedWord(w.text, round(w.t0, DECIMALS), round(w.t1, DECIMALS), w.final, round(w.confidence, DECIMALS))
             for w in (*update.committed, *update.partial)
         ],
         speech_final=update.speech_final,
         language=update.language,
-        gap=update.gap,
+        gap=update.gap and (round(update.gap[0], DECIMALS), round(update.gap[1], DECIMALS)),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -21,8 +23,8 @@ def find_recording(folder: Path) -> Path:
     return named if len(folder.parts) == 1 and not folder.exists() and named.is_dir() else folder
 
 
-def list_recordings(folder: Path | None = None) -> str:
-    """A line for every recording below ``folder``, or below this one and in the user's own.
+def list_recordings(folder: Path | None = None, as_json: bool = False) -> str:
+    """A line for every recording below ``folder``, or below this one and in the user's own; or a JSON array.
 
     Raises
     ------
@@ -33,23 +35,40 @@ def list_recordings(folder: Path | None = None) -> str:
         raise RecordingError(f"{folder} is no folder: give one with recordings")
     roots = [Path(), own_recordings()] if folder is None else [folder]
     found = {path.parent.resolve(): (path.parent, root) for root in roots for path in root.rglob(MANIFEST)}
-    lines = [_line(*one) for one in sorted(found.values())]
-    return "\n".join(lines) or f"no recordings below {' or '.join(map(str, roots))}"
+    entries = [_entry(*one) for one in sorted(found.values())]
+    if as_json:
+        return json.dumps(entries)
+    return "\n".join(map(_line, entries)) or f"no recordings below {' or '.join(map(str, roots))}"
 
 
-def _line(folder: Path, root: Path) -> str:
+def _entry(folder: Path, root: Path) -> dict[str, Any]:
     name = str(folder.relative_to(root)) if folder != root else folder.resolve().name
+    entry = {"name": name, "path": str(folder.resolve())}
     try:
         recording = Recording(folder)
     except RecordingError as error:
-        return f"{name}  {error}"
-    manifest, size = recording.manifest, sum(path.stat().st_size for path in folder.iterdir())
+        return entry | {"error": str(error)}
+    manifest = recording.manifest
     end = manifest.end or recording.read_through()
-    remark = "  with picture and sound" if (folder / MEDIA).exists() else ""
-    remark += "" if manifest.end else "  (cut short, or still running)"
+    return entry | {
+        "created": manifest.created,
+        "seconds": end.seconds,
+        "results": end.results,
+        "bytes": sum(path.stat().st_size for path in folder.iterdir()),
+        "purpose": manifest.purpose,
+        "media": (folder / MEDIA).exists(),
+        "finished": manifest.end is not None,
+    }
+
+
+def _line(entry: dict[str, Any]) -> str:
+    if "error" in entry:
+        return f"{entry['name']}  {entry['error']}"
+    remark = "  with picture and sound" if entry["media"] else ""
+    remark += "" if entry["finished"] else "  (cut short, or still running)"
     return (
-        f"{name}  {manifest.created}  {end.seconds:.1f} s  {end.results} results  {size / 1e6:.1f} MB  "
-        f"{manifest.purpose or '-'}{remark}"
+        f"{entry['name']}  {entry['created']}  {entry['seconds']:.1f} s  {entry['results']} results  "
+        f"{entry['bytes'] / 1e6:.1f} MB  {entry['purpose'] or '-'}{remark}"
     )
 
 

@@ -6,6 +6,7 @@ colour to be told apart. Where nothing was scored nothing is drawn.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,8 @@ import numpy as np
 from miar_rt.signals import EMOTIONS, MODALITIES
 from stream.events import TimedWord
 from stream.report_series import PRESENT, REASONS, UNSCORED, Ints, Steps
-from stream.report_sheet import DPI, FAINT, INK, LEFT, NORMAL, RIGHT, RULE, Sheet, style
-from stream.report_words import Placement, place
+from stream.report_sheet import DPI, FAINT, INK, LEFT, NORMAL, RIGHT, RULE, SMALL, Sheet, style
+from stream.report_words import Label, place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +30,6 @@ _ABSENT = "#eef0f3"
 
 STRIP, LANE, SENTIMENT, BAR, ROW, RUG = 28, 52, 132, 28, 21, 12
 MOST_ROWS = 4
-LANE_TOPS = (0.4, 0.6, 0.8)
-"""The probability that fills a lane: the first that none exceeds, or 1."""
 SENTIMENT_LIMIT = 3
 
 
@@ -48,15 +47,15 @@ def draw_timeline(path: Path, steps: Steps, words: Sequence[TimedWord], title: s
     """
     with style():
         sheet = Sheet(max([1.0, *steps.end[-1:].tolist(), *(word.t1 for word in words[-1:])]))
-        placement = _place(sheet, words)
-        rows = 1 + max((label.row for label in placement.labels), default=0)
+        labels, size = _place(sheet, words)
+        rows = 1 + max((label.row for label in labels), default=0)
         sheet.stack([STRIP, LANE * len(EMOTIONS), SENTIMENT, BAR * len(MODALITIES), RUG + ROW * rows])
         sheet.heading(title, footnote)
         _draw_label(sheet, steps)
         _draw_emotions(sheet, steps)
         _draw_sentiment(sheet, steps)
         _draw_presence(sheet, steps)
-        _draw_words(sheet, words, placement, RUG + ROW * rows)
+        _draw_words(sheet, words, labels, size, RUG + ROW * rows)
         sheet.figure.savefig(path, dpi=DPI, format="png")
 
 
@@ -78,23 +77,21 @@ def _draw_label(sheet: Sheet, steps: Steps) -> None:
 
 def _draw_emotions(sheet: Sheet, steps: Steps) -> None:
     axes = sheet.panel(LANE * len(EMOTIONS), 1 - len(EMOTIONS), 1)
-    highest = float(np.nanmax(steps.emotions, initial=0.0))
-    top = next((top for top in LANE_TOPS if highest <= top), 1.0)
     for i, name in enumerate(EMOTIONS):
         axes.axhline(-i, color=RULE, linewidth=0.8, zorder=0)
-        _fill_lane(axes, steps, i, top)
+        _fill_lane(axes, steps, i)
         sheet.left_of(axes, 0.3 - i, name)
         if steps.means is not None:
             sheet.right_of(axes, 0.3 - i, f"{steps.means[i]:.0%}")
     axes.axhline(1, color=RULE, linewidth=0.8, zorder=0, linestyle=(0, (4, 4)), clip_on=False)
-    sheet.left_of(axes, 1, f"{top:.0%}", FAINT)
+    sheet.left_of(axes, 1, "100%", FAINT)
     if steps.means is not None:
         sheet.right_of(axes, 0.75, "mean")
 
 
-def _fill_lane(axes: Axes, steps: Steps, i: int, top: float) -> None:
-    """Pale where scored, strong where this emotion is the label; ``top`` fills the lane."""
-    heights, color = steps.emotions[:, i] / top - i, EMOTION_COLORS[i]
+def _fill_lane(axes: Axes, steps: Steps, i: int) -> None:
+    """Pale where scored, strong where this emotion is the label; certainty fills the lane in every picture."""
+    heights, color = steps.emotions[:, i] - i, EMOTION_COLORS[i]
     for code, run in steps.runs(_scored(steps)):
         if code:
             x, y = steps.outline(run, heights)
@@ -135,7 +132,9 @@ def _draw_presence(sheet: Sheet, steps: Steps) -> None:
             sheet.right_of(axes, -i, f"{steps.presence[i]:.0%}")
 
 
-def _draw_words(sheet: Sheet, words: Sequence[TimedWord], placement: Placement, height: int) -> None:
+def _draw_words(
+    sheet: Sheet, words: Sequence[TimedWord], labels: Sequence[Label], size: float, height: int
+) -> None:
     """Words where they were said, below a mark for each of them."""
     axes = sheet.panel(height, height, 0)
     axes.grid(visible=False)
@@ -144,19 +143,25 @@ def _draw_words(sheet: Sheet, words: Sequence[TimedWord], placement: Placement, 
     axes.broken_barh(spans, (1, 5), facecolor=MODALITY_COLORS["text"], linewidth=0)
     if not words:
         axes.text(sheet.seconds / 2, RUG + ROW / 2, "none", color=FAINT, ha="center", va="center_baseline")
-    for label in placement.labels:
+    for label in labels:
         y = RUG + ROW * (label.row + 0.5)
-        axes.text(label.x * pixel, y, label.text, va="center_baseline", fontsize=NORMAL)
+        axes.text(label.x * pixel, y, label.text, va="center_baseline", fontsize=size)
     sheet.left_of(axes, RUG + ROW / 2, "words")
-    if len(words) > placement.words:
-        sheet.right_of(axes, RUG + ROW / 2, f"{placement.words} of\n{len(words)}")
+    if len(words) > len(labels):
+        sheet.right_of(axes, RUG + ROW / 2, f"{len(labels)} of\n{len(words)}")
     sheet.time_axis(axes)
 
 
-def _place(sheet: Sheet, words: Sequence[TimedWord]) -> Placement:
+def _place(sheet: Sheet, words: Sequence[TimedWord]) -> tuple[list[Label], float]:
+    """Where the words go, and in which size: a smaller one where not all of them fit otherwise."""
     drawable = [TimedWord(sheet.drawable(w.text), w.t0, w.t1, w.final, w.confidence) for w in words]
     scale = sheet.pixels_per_second
-    return place(drawable, MOST_ROWS, RIGHT - LEFT, lambda t: t * scale, sheet.width)
+    for size in (NORMAL, SMALL):
+        widths = functools.partial(sheet.width, size=size)
+        labels = place(drawable, MOST_ROWS, RIGHT - LEFT, lambda t: t * scale, widths)
+        if len(labels) == len(words):
+            break
+    return labels, size
 
 
 def _signed(value: float, decimals: int) -> str:

@@ -8,13 +8,16 @@ from itertools import pairwise
 
 from stream.events import TimedWord
 
-SPACE = 12.0
-"""Pixels between two labels of one row."""
+SPACE, GAP = 12.0, 5.0
+"""Pixels at least between two phrases of one row, and between two words of a phrase."""
+
+NUDGE = 24.0
+"""Pixels by which a phrase may stand later than it was said before it goes into another row."""
 
 PAUSE = 0.4
 """Seconds of silence between two phrases."""
 
-LONGEST = 12
+LONGEST = 30
 """Words of a phrase at most."""
 
 MORE = "…"
@@ -22,19 +25,11 @@ MORE = "…"
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Text that starts at ``x`` pixels in a row, counted from the top."""
+    """A word that starts at ``x`` pixels in a row, counted from the top."""
 
     x: float
     row: int
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Labels, and how many words they hold."""
-
-    labels: list[Label]
-    words: int
 
 
 def place(
@@ -43,10 +38,11 @@ def place(
     width: float,
     x_of: Callable[[float], float],
     size_of: Callable[[str], float],
-) -> Placement:
-    """Put words into rows, each where it was said; or phrases where they begin, where words are too dense for that.
+) -> list[Label]:
+    """Put words into rows so that every phrase reads from left to right in one of them.
 
-    What there is no room for is left out.
+    A word stands where it was said, or right after the one before it. A phrase goes into the first row that is
+    free where it begins; what there is no room for is left out.
 
     Parameters
     ----------
@@ -57,36 +53,20 @@ def place(
     x_of, size_of
         Pixels from the left edge for a time in seconds; pixels that a text takes.
     """
-    single = _pack([[word] for word in words], rows, width, x_of, size_of)
-    return single if single.words == len(words) else _pack(_phrases(words), rows, width, x_of, size_of)
-
-
-def _pack(
-    phrases: Sequence[Sequence[TimedWord]],
-    rows: int,
-    width: float,
-    x_of: Callable[[float], float],
-    size_of: Callable[[str], float],
-) -> Placement:
-    """Greedy: each phrase goes into the first row that is free where it begins, or is left out."""
     free = [0.0] * rows
     labels: list[Label] = []
-    shown = 0
-    for phrase in phrases:
-        x = x_of(phrase[0].t0)
-        row = next((row for row in range(rows) if free[row] <= x), None)
-        texts = [] if row is None else _fit([word.text for word in phrase], width - x, size_of)
-        if row is not None and texts:
-            text = " ".join(texts) + (MORE if len(texts) < len(phrase) else "")
-            labels.append(Label(x, row, text))
-            free[row] = x + size_of(text) + SPACE
-            shown += len(texts)
-    return Placement(labels, shown)
+    for phrase in _phrases(words):
+        begin = x_of(phrase[0].t0)
+        row = next((row for row in range(rows) if free[row] <= begin + NUDGE), None)
+        if row is not None and (line := _line(phrase, row, free[row], width, x_of, size_of)):
+            labels += line
+            free[row] = line[-1].x + size_of(line[-1].text) + SPACE
+    return labels
 
 
 def _phrases(words: Sequence[TimedWord]) -> list[list[TimedWord]]:
-    """Words between pauses, cut where they go on for long."""
-    phrases = [[words[0]]]
+    """Words between pauses, cut where they go on for very long."""
+    phrases = [[word] for word in words[:1]]
     for before, word in pairwise(words):
         if word.t0 - before.t1 >= PAUSE or len(phrases[-1]) == LONGEST:
             phrases.append([])
@@ -94,9 +74,29 @@ def _phrases(words: Sequence[TimedWord]) -> list[list[TimedWord]]:
     return phrases
 
 
-def _fit(texts: list[str], room: float, size_of: Callable[[str], float]) -> list[str]:
-    """As many of the words, from the first on, as fit into ``room`` pixels with a mark for the rest."""
-    shown = len(texts)
-    while shown and size_of(" ".join(texts[:shown]) + (MORE if shown < len(texts) else "")) > room:
-        shown -= 1
-    return texts[:shown]
+def _line(
+    phrase: Sequence[TimedWord],
+    row: int,
+    free: float,
+    width: float,
+    x_of: Callable[[float], float],
+    size_of: Callable[[str], float],
+) -> list[Label]:
+    """As many of the words, from the first on, as end before ``width``, with a mark for the rest."""
+    line: list[Label] = []
+    for word in phrase:
+        label = Label(max(free, x_of(word.t0)), row, word.text)
+        free = label.x + size_of(label.text) + GAP
+        if free - GAP > width:
+            return _cut(line, width, size_of)
+        line.append(label)
+    return line
+
+
+def _cut(line: list[Label], width: float, size_of: Callable[[str], float]) -> list[Label]:
+    while line:
+        last = line.pop()
+        marked = Label(last.x, last.row, last.text + MORE)
+        if marked.x + size_of(marked.text) <= width:
+            return [*line, marked]
+    return line

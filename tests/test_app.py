@@ -172,7 +172,9 @@ def test_a_default_camera_that_is_absent_is_one_warning(
     monkeypatch.setattr("stream.sources.camera.Camera", lambda _, clock: NoCamera(clock))
     said = run(capfd, "miar-live", "--seconds", "0.6", "--json", *quiet)
     assert said.code == 0
-    assert [line for line in said.err.splitlines() if "warning" in line] == ["warning: there is no camera"]
+    assert [line for line in said.err.splitlines() if "warning" in line] == [
+        "warning: there is no camera; --no-camera leaves it out"
+    ]
     assert len([line for line in said.err.splitlines() if "prohibited" in line]) == 1
     results = [line for line in map(json.loads, said.out.splitlines()) if line["type"] == "result"]
     assert {result["modalities"]["vision"]["reason"] for result in results} == {"off"}

@@ -241,7 +241,8 @@ def test_no_default_device_of_either_kind(
     monkeypatch.setattr("stream.sources.camera.discover_cameras", list)
     monkeypatch.setattr("stream.sources.microphone._inputs", lambda *_: ([], []))
     said = run(capfd, "miar-live", "--asr", "off", "--no-server", "--checkpoint", random_checkpoint_folder)
-    assert_one_line(said, "miar-live", "nothing to look at or listen to", "camera", "microphone", "miar devices")
+    assert_one_line(said, "miar-live", "nothing to look at or listen to (there is no camera", "--input FILE")
+    assert "--no-" not in said.err
 
 
 @pytest.mark.parametrize(
@@ -288,8 +289,6 @@ def test_options_that_exclude_each_other(
     [
         ("miar", [], "missing command"),
         ("miar", ["sing"], "no such command 'sing'"),
-        ("miar", ["analyze"], "missing argument 'file'"),
-        ("miar", ["analyze", "a.mp4"], "missing option '--out'"),
         ("miar-live", ["--profil", "me"], "no such option: --profil"),
         ("miar", ["analyze", "a.mp4", "--out", ""], "--out is empty"),
         ("miar", ["analyze", "a.mp4", "--out="], "--out is empty"),
@@ -303,6 +302,31 @@ def test_usage_errors_say_where_help_is(
     said = run(capfd, program, *call)
     assert_one_line(said, program, f"see {program} --help")
     assert says in said.err.lower()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (["analyze"], "Missing argument 'file'; see miar analyze --help"),
+        (["analyze", "a.mp4"], "Missing option '--out'; see miar analyze --help"),
+        (["profiles", "show"], "Missing argument 'name'; see miar profiles show --help"),
+        (["train", "--out", "a"], "see miar train --help"),
+    ],
+)
+def test_usage_errors_of_a_subcommand_name_its_own_help(
+    capfd: pytest.CaptureFixture[str], call: list[str], says: str
+) -> None:
+    assert_one_line(run(capfd, "miar", *call), "miar", says)
+
+
+@pytest.mark.parametrize("call", [[], ["profiles"], ["sessions"]])
+def test_no_summary_is_cut_at_80_columns(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, call: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    summaries = run(capfd, "miar", *call, "--help").out.partition("Commands:\n")[2].splitlines()
+    assert len(summaries) > 2
+    assert [line for line in summaries if line.endswith("...")] == []
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])

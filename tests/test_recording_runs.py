@@ -248,6 +248,10 @@ def test_recordings_are_listed_and_deleted(
         assert "MB  a test" in line
     assert "cut short" in first
     assert "cut short" not in second
+    one, other = json.loads(run(capfd, "miar", "sessions", "list", tmp_path, "--json").out)
+    assert (one["name"], one["finished"], one["purpose"]) == ("cut", False, "a test")
+    assert (other["name"], other["finished"], other["results"]) == ("deep/session", True, read_manifest(folder).end.results)  # type: ignore[union-attr]
+    assert other["path"] == str(folder)
 
     (cut / "notes.txt").write_text("mine")
     for one in (folder, cut):

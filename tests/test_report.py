@@ -308,6 +308,10 @@ def test_steps_end_before_a_gap() -> None:
     assert steps.absent[:, 2].tolist() == [REASONS.index("no_face")] * 2 + [PRESENT]
 
 
+def number(text: str) -> int:
+    return int(text.rstrip("…")[1:])
+
+
 @given(
     gaps=st.lists(st.floats(0.0, 3.0), max_size=60),
     rows=st.integers(1, 4),
@@ -322,28 +326,35 @@ def test_words_never_overlap(gaps: list[float], rows: int, scale: float) -> None
     def size(text: str) -> float:
         return 7.0 * len(text)
 
-    placement = place(said, rows, width, lambda t: t * scale, size)
-    assert placement.words <= len(said)
+    labels = place(said, rows, width, lambda t: t * scale, size)
     for row in range(rows):
-        line = [label for label in placement.labels if label.row == row]
+        line = [label for label in labels if label.row == row]
         for one, two in pairwise(line):
             assert one.x + size(one.text) <= two.x
+            assert number(one.text) < number(two.text)
         for label in line:
             assert label.x + size(label.text) <= width
-            assert label.x == said[int(label.text.split()[0].rstrip("…")[1:])].t0 * scale
+            assert label.x >= said[number(label.text)].t0 * scale
+    assert [number(label.text) for label in labels] == sorted(number(label.text) for label in labels)
 
 
 def test_words_with_room_stand_alone_where_they_were_said() -> None:
     said = [TimedWord(text, t, t + 0.3, True, 1.0) for text, t in (("so", 0.0), ("happy", 2.0), ("today", 2.4))]
-    placement = place(said, 2, 1000.0, lambda t: t * 100, lambda text: 10.0 * len(text))
-    assert placement.labels == [Label(0.0, 0, "so"), Label(200.0, 0, "happy"), Label(240.0, 1, "today")]
+    labels = place(said, 2, 1000.0, lambda t: t * 100, lambda text: 10.0 * len(text))
+    assert labels == [Label(0.0, 0, "so"), Label(200.0, 0, "happy"), Label(255.0, 0, "today")]
 
 
-def test_dense_words_become_phrases() -> None:
+def test_dense_words_stay_in_one_line_and_are_cut_at_the_edge() -> None:
     said = [TimedWord("word", t / 10, t / 10 + 0.1, True, 1.0) for t in (*range(5), *range(20, 25))]
-    placement = place(said, 1, 300.0, lambda t: t * 100, lambda text: 7.0 * len(text))
-    assert [label.text for label in placement.labels] == ["word word word word word", "word word…"]
-    assert placement.words == 7
+    labels = place(said, 1, 300.0, lambda t: t * 100, lambda text: 7.0 * len(text))
+    assert [label.text for label in labels] == ["word"] * 7 + ["word…"] * (len(labels) - 7)
+    assert [label.x for label in labels[:6]] == [0.0, 33.0, 66.0, 99.0, 132.0, 200.0]
+
+
+def test_a_phrase_that_would_begin_inside_another_goes_below_it_whole() -> None:
+    said = [TimedWord("word", t, t + 0.1, True, 1.0) for t in (0.0, 0.1, 0.2, 0.7, 0.8)]
+    labels = place(said, 2, 900.0, lambda t: t * 100, lambda text: 15.0 * len(text))
+    assert [label.row for label in labels] == [0, 0, 0, 1, 1]
 
 
 def test_times_read_alike_along_an_axis() -> None:

@@ -24,7 +24,7 @@ def choose_device(devices: Sequence[Device], which: int | str | None, kind: str)
     if which is None:
         found = [device for device in devices if device.default]
         if not found:
-            raise NoDefaultDevice(f"there is no {kind} here; connect one, or say --no-{_option(kind)}")
+            raise NoDefaultDevice(f"there is no {kind} here")
         return found[0]
     found = _matching(devices, which)
     if len(found) == 1:
@@ -40,10 +40,6 @@ def _matching(devices: Sequence[Device], which: int | str) -> list[Device]:
     wanted = which.casefold()
     exact = [device for device in devices if wanted in (device.identifier.casefold(), device.name.casefold())]
     return exact[:1] or [device for device in devices if wanted in device.name.casefold()]
-
-
-def _option(kind: str) -> str:
-    return "mic" if kind == "microphone" else kind
 
 
 def within(seconds: float, act: Callable[[], T]) -> T | None:

@@ -54,15 +54,18 @@ export class Calibration {
     setText(byId("calibrate"), `Calibrating ${Math.ceil(left)} s`);
     setText(byId("calibration-who"), profile);
     setText(byId("calibration-task"), task);
-    setText(byId("calibration-left"), String(Math.ceil(left)));
+    const whole = Math.ceil(left);
+    const unit = whole === 1 ? "second" : "seconds";
+    setText(byId("calibration-left"), String(whole));
+    setText(byId("calibration-unit"), unit);
     byId("calibration-progress").max = seconds;
     byId("calibration-progress").value = seconds - left;
     fill(byId("calibration-lines"), lines, (line) => Object.assign(element("li"), { textContent: line }));
     for (const [name, part] of Object.entries(parts)) showPart(name, part);
     const trouble = Object.values(parts).map(({ advice }) => advice).filter(Boolean).join("; ");
-    const due = Math.ceil(left) % SPOKEN_EVERY === 0;
+    const due = whole % SPOKEN_EVERY === 0;
     if (due || trouble !== this.#spoken) {
-      if (due || trouble) setText(byId("calibration-spoken"), `${Math.ceil(left)} seconds left. ${trouble}`);
+      if (due || trouble) setText(byId("calibration-spoken"), `${whole} ${unit} left. ${trouble}`);
       this.#spoken = trouble;
     }
   }
