@@ -352,7 +352,7 @@ def test_dense_words_stay_in_one_line_and_are_cut_at_the_edge() -> None:
 
 
 def test_a_phrase_that_would_begin_inside_another_goes_below_it_whole() -> None:
-    said = [TimedWord("word", t, t + 0.1, True, 1.0) for t in (0.0, 0.1, 0.2, 0.7, 0.8)]
+    said = [TimedWord("word", t, t + 0.1, True, 1.0) for t in (0.0, 0.1, 0.2, 0.8, 0.9)]
     labels = place(said, 2, 900.0, lambda t: t * 100, lambda text: 15.0 * len(text))
     assert [label.row for label in labels] == [0, 0, 0, 1, 1]
 
