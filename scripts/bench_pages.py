@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 
 import msgspec
 import numpy as np
 import psutil
 from bench_report import percentiles, publish, section, table
+from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 from serve_results import made_up
 from take_screenshots import CHROMIUM, FLAGS
@@ -48,7 +50,7 @@ class Feed:
         self.sent: list[tuple[str, float]] = []
         self._server, self._rate = server, rate
         self._random = np.random.default_rng(0)
-        self._points = self._random.uniform(0.3, 0.7, (478, 3))
+        self._points = a_face()
         self._over = threading.Event()
 
     @contextmanager
@@ -83,6 +85,14 @@ class Feed:
         if self._server.wanted("landmarks"):
             points = (self._points + self._random.normal(0.0, 0.002, (478, 3))).round(4).tolist()
             self._server.publish(Landmarks(media_time=seq / LANDMARKS_RATE, aspect=1.3333, points=points))
+
+
+def a_face() -> NDArray[np.float64]:
+    """Points ``[478, 3]`` of an ordinary face in the middle of a picture 4 to 3, as fractions of its size."""
+    with (files("miar_rt.features") / "neutral_face.npz").open("rb") as stream, np.load(stream) as stored:
+        points = stored["landmarks"].astype(np.float64)
+    points -= points.mean(axis=0)
+    return points / np.ptp(points[:, 1]) * (0.45, 0.6, 0.45) + 0.5
 
 
 def delays(sent: list[tuple[str, float]], shown: list[tuple[str, float]]) -> list[float]:

@@ -13,7 +13,7 @@ import { Timeline } from "./timeline.js";
 
 const LATE_SECONDS = 2;
 const SPEAK_SECONDS = 5;
-const REDRAW_SECONDS = 0.25; // of all but the answer; in that time the timeline moves by two pixels
+const REDRAW_SECONDS = 0.5; // of all but the answer, the face and what has come or gone
 const HINTS = { too_dark: "too dark", clipping: "sound is clipped", too_quiet: "too quiet" };
 const SIGNS = { text: "“”", audio: "♪", vision: "☺" };
 
@@ -32,7 +32,10 @@ let ends = [-3, 3];
 let newest = null;
 let newestAt = null;
 let drawn = null;
-let drawnAt = -Infinity;
+let awaited = false;
+let slowAt = -Infinity;
+let presence = "";
+let wordsShown = "";
 let spoken = { label: null, at: -Infinity };
 
 client.addEventListener("hello", ({ detail }) => setUp(detail));
@@ -42,7 +45,7 @@ client.addEventListener("result", ({ detail }) => {
   newestAt = seconds();
   timeline.push(detail, newestAt);
   latency.push(detail);
-  requestAnimationFrame(show);
+  requestShow();
 });
 // drawn with the next result: every further picture of the page costs more than the lines
 client.addEventListener("landmarks", ({ detail }) => mesh.push(detail));
@@ -56,6 +59,7 @@ client.addEventListener("status", ({ detail }) => {
 function setUp(hello) {
   ends = hello.sentiment;
   drawn = null;
+  presence = "";
   bars = makeBars(byId("bars"), hello.classes);
   rows = makeModalities(hello.modalities, hello.sources ?? {});
   latency.setUp();
@@ -69,7 +73,7 @@ function makeModalities(names, sources) {
   return Object.fromEntries(
     names.map((name) => {
       const row = element("li", "modality", { "data-modality": name, "data-present": "false" });
-      const parts = ["sign", "name", "old", "why", "share", "track", "fill"];
+      const parts = ["sign", "name", "old", "why", "track", "share", "fill"];
       const nodes = Object.fromEntries(parts.map((part) => [part, element("span", part)]));
       nodes.sign.textContent = SIGNS[name] ?? "•";
       nodes.sign.setAttribute("aria-hidden", "true");
@@ -77,15 +81,27 @@ function makeModalities(names, sources) {
       nodes.old.classList.add("num");
       nodes.share.classList.add("num");
       nodes.track.append(nodes.fill);
-      row.append(nodes.sign, nodes.name, nodes.old, nodes.why, nodes.share, nodes.track);
+      row.append(nodes.sign, nodes.name, nodes.old, nodes.why, nodes.track, nodes.share);
       byId("modalities").append(row);
       return [name, { row, ...nodes, source: sources[name] ?? "" }];
     }),
   );
 }
 
+// Everything is drawn in one picture of the page: each one more costs as much as all that is in it.
+function requestShow() {
+  if (!awaited) requestAnimationFrame(show);
+  awaited = true;
+}
+
 function show() {
-  if (newest === null || newest === drawn) return;
+  awaited = false;
+  if (newest !== null && newest !== drawn) showAnswer();
+  if (mesh.news) mesh.draw();
+  if (seconds() - slowAt >= REDRAW_SECONDS) showRest();
+}
+
+function showAnswer() {
   drawn = newest;
   const { emotions, label, confidence, sentiment } = newest;
   setBars(bars, emotions, label);
@@ -95,17 +111,23 @@ function show() {
   setText(byId("sentiment"), sentiment ? signed(sentiment.value) : "–");
   setText(byId("interval"), sentiment ? `80 % interval ${signed(sentiment.low)} to ${signed(sentiment.high)}` : "");
   setScale(byId("scale"), sentiment, ends);
-  if (mesh.news) mesh.draw();
-  if (seconds() - drawnAt > REDRAW_SECONDS) showRest();
+  showTranscript(newest.transcript);
+  const there = Object.values(newest.modalities).map(({ present, reason }) => `${present}${reason}`).join();
+  if (there !== presence) showModalities(newest.modalities);
+  presence = there;
 }
 
 // What nobody reads ten times a second.
 function showRest() {
-  drawnAt = seconds();
-  timeline.draw(drawnAt);
+  slowAt = seconds();
+  const age = newestAt === null ? null : slowAt - newestAt;
+  document.body.classList.toggle("late", age !== null && age > LATE_SECONDS);
+  setText(byId("age"), age === null ? "no result yet" : age > LATE_SECONDS ? `last result ${age.toFixed(0)} s ago` : "up to date");
+  latency.show();
+  timeline.draw(slowAt);
+  showFace();
   if (newest === null) return;
   showModalities(newest.modalities);
-  showTranscript(newest.transcript);
   setText(byId("explanation"), explain(newest));
   setText(byId("person"), newest.profile ? `profile ${newest.profile}` : "");
   showCapturing();
@@ -126,6 +148,7 @@ function showModalities(states) {
     row.row.dataset.reason = state.reason ?? "";
     const source = row.source || (name === "text" && newest.transcript.asr) || "present";
     setText(row.why, state.present ? source : reasonText(state.reason));
+    if (row.why.title !== row.why.textContent) row.why.title = row.why.textContent;
     setText(row.old, state.age_ms === null ? "" : `${ageText(state.age_ms)} old`);
     setText(row.share, state.present ? `contributes ${percent(state.contribution)}` : "");
     row.fill.style.transform = `scaleX(${state.present ? state.contribution : 0})`;
@@ -133,6 +156,9 @@ function showModalities(states) {
 }
 
 function showTranscript({ committed, partial, asr }) {
+  const words = [committed, partial, asr].join("\n");
+  if (words === wordsShown) return;
+  wordsShown = words;
   setText(byId("transcript-committed"), committed);
   setText(byId("transcript-partial"), partial);
   setText(byId("asr"), asr ? `by ${asr}` : "");
@@ -171,18 +197,9 @@ function showState(state) {
   showCapturing();
 }
 
-function showSlowThings() {
-  latency.show();
-  const age = newestAt === null ? null : seconds() - newestAt;
-  document.body.classList.toggle("late", age !== null && age > LATE_SECONDS);
-  setText(byId("age"), age === null ? "no result yet" : age > LATE_SECONDS ? `last result ${age.toFixed(0)} s ago` : "up to date");
-  showFace();
-  if (!document.hidden) showRest();
-}
-
 function showFace() {
   const face = newest?.modalities.vision;
-  if (mesh.news || !mesh.current) mesh.draw();
+  if (!mesh.current && mesh.canvas.dataset.face !== "false") mesh.draw();
   const own = mesh.current ? "Lines between 478 points; no picture is sent." : face?.present ? "" : reasonText(face?.reason);
   setText(byId("mesh-reading"), [own, everybody(newest?.faces ?? [])].join(" ").trim());
 }
@@ -238,4 +255,5 @@ byId("token-form").addEventListener("submit", (event) => {
   client.useToken(byId("token").value.trim());
 });
 new ResizeObserver(() => timeline.draw(seconds())).observe(byId("timeline"));
-setInterval(showSlowThings, 500);
+// with results it goes along with the next one
+setInterval(() => newestAt !== null && seconds() - newestAt < 0.3 || requestShow(), 1000 * REDRAW_SECONDS);

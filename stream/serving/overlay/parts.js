@@ -17,7 +17,7 @@ const REASONS = {
 
 export const reasonText = (reason) => REASONS[reason] ?? reason ?? "absent";
 export const percent = (share) => `${Math.round(share * 100)} %`;
-export const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+export const signed = (value) => `${value <= -0.05 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
 export const byId = (id) => document.getElementById(id);
 
 export function ageText(milliseconds) {
@@ -111,9 +111,9 @@ export function setScale(root, sentiment, ends) {
   root.classList.toggle("empty", sentiment === null);
   if (sentiment === null) return;
   const [from, to] = [place(sentiment.low, ends), place(sentiment.high, ends)];
-  band.style.left = `${from}%`;
-  band.style.width = `${Math.max(to - from, 0)}%`;
-  mark.style.left = `${place(sentiment.value, ends)}%`;
+  // both are as wide as the scale: to move them needs no layout
+  band.style.transform = `translateX(${from}%) scaleX(${Math.max(to - from, 0) / 100})`;
+  mark.style.transform = `translateX(${place(sentiment.value, ends)}%)`;
 }
 
 // The token stands behind "#", which browsers never send to a server.

@@ -3,13 +3,19 @@
 import { coloursOf, fitCanvas } from "./parts.js";
 
 const SECONDS = 120;
-const LEAST_SECONDS = 30;
+const SPANS = [30, 45, 60, 90, SECONDS];
 const GAP = 1.5; // no result for longer is a hole in the picture, never a straight line across it
 const LEFT = 78;
 const AXIS = 22;
 const STRIP = 9;
+const MARGIN = 4; // pixels to the left of what is new that a line may reach
 
 export class Timeline {
+  #picture = document.createElement("canvas");
+  #kind = null;
+  #column = 0;
+  #drawnTo = 0;
+
   constructor(canvas) {
     this.canvas = canvas;
     this.points = [];
@@ -24,6 +30,7 @@ export class Timeline {
   }
 
   readColours() {
+    this.#kind = null;
     this.font = `13px ${getComputedStyle(this.canvas).fontFamily}`;
     this.colours = coloursOf(["ink", "soft", "edge", "rail", "accent", "good", ...this.classes]);
   }
@@ -50,7 +57,7 @@ export class Timeline {
   // How far back the picture reaches: a young session fills it too.
   span(end) {
     const age = this.points.length ? end - this.points[0].at : 0;
-    return age <= LEAST_SECONDS ? LEAST_SECONDS : age <= SECONDS / 2 ? SECONDS / 2 : SECONDS;
+    return SPANS.find((span) => age <= span) ?? SECONDS;
   }
 
   // The point nearest to the cursor: what the caption reads off.
@@ -75,20 +82,57 @@ export class Timeline {
 
   draw(now) {
     const { width, height, context } = fitCanvas(this.canvas);
+    if (width <= LEFT) return;
     const end = this.held ?? now;
     const span = this.span(end);
-    const x = (at) => LEFT + (1 - (end - at) / span) * (width - LEFT);
     const strips = height - AXIS - 3 * (STRIP + 5);
     const split = strips * 0.62;
-    const seen = this.points.filter((point) => point.at >= end - span && point.at <= end);
+    const picture = this.#record(width - LEFT, height, end, span, split, strips);
     context.font = this.font;
     context.clearRect(0, 0, width, height);
-    this.#grid(context, width, height, x, end, span);
-    this.#shares(context, runs(seen, (point) => point.result.emotions), x, 0, split - 10);
-    this.#sentiment(context, runs(seen, (point) => point.result.sentiment), x, split + 4, strips - 10, width);
-    this.#presence(context, seen, x, strips);
+    this.#grid(context, width, height, (at) => LEFT + (1 - (end - at) / span) * (width - LEFT), end, span);
+    context.drawImage(picture, LEFT, 0, width - LEFT, height);
     this.#names(context, split, strips);
     this.#cursorLine(context, width, height);
+  }
+
+  // What moves, on a canvas of its own: what is there already is shifted by whole pixels, and only the newest is drawn.
+  #record(width, height, end, span, split, strips) {
+    const canvas = this.#picture;
+    const ratio = this.canvas.height / height;
+    const columns = Math.max(Math.round(width * ratio), 1);
+    const column = Math.floor((end * columns) / span);
+    const kind = [columns, this.canvas.height, span].join();
+    const shift = column - this.#column;
+    const anew = kind !== this.#kind || shift < 0 || shift >= columns;
+    if (anew) Object.assign(canvas, { width: columns, height: this.canvas.height });
+    const points = this.points.filter((point) => point.at >= end - span && point.at <= end);
+    const x = (at) => (at * columns / span - column + columns) / ratio;
+    const context = canvas.getContext("2d");
+    const from = anew ? 0 : Math.max(Math.floor(x(this.#drawnTo)) - MARGIN, 0);
+    if (shift > 0 && !anew) {
+      context.setTransform(1, 0, 0, 1, 0, 0);
+      context.globalCompositeOperation = "copy";
+      context.drawImage(canvas, -shift, 0);
+      context.globalCompositeOperation = "source-over";
+    }
+    [this.#kind, this.#column, this.#drawnTo] = [kind, column, points.at(-1)?.at ?? end];
+    const first = Math.max(points.findIndex((point) => x(point.at) >= from) - 1, 0);
+    context.save();
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.beginPath();
+    context.rect(from, 0, width - from, height);
+    context.clip();
+    context.clearRect(from, 0, width - from, height);
+    this.#stretch(context, points.slice(first), x, split, strips, width);
+    context.restore();
+    return canvas;
+  }
+
+  #stretch(context, points, x, split, strips, width) {
+    this.#shares(context, runs(points, (point) => point.result.emotions), x, 0, split - 10);
+    this.#sentiment(context, runs(points, (point) => point.result.sentiment), x, split + 4, strips - 10, width);
+    this.#presence(context, points, x, strips);
   }
 
   #grid(context, width, height, x, end, span) {
@@ -120,10 +164,8 @@ export class Timeline {
   #sentiment(context, pieces, x, top, bottom, width) {
     const [low, high] = this.ends;
     const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
-    context.strokeStyle = this.colours.soft;
-    context.setLineDash([2, 4]);
-    line(context, LEFT, y(0), width, y(0));
-    context.setLineDash([]);
+    context.fillStyle = this.colours.rail;
+    context.fillRect(0, Math.round(y(0)), width, 1);
     for (const piece of pieces) {
       const of = (i) => piece[i].result.sentiment;
       area(context, piece, x, (i) => y(of(i).low), (i) => y(of(i).high));
