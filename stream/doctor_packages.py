@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miar_rt.installing import install_command
 from stream.doctor import Check
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def extras() -> Iterator[Check]:
     for name, extra, module in (("Lab Streaming Layer", "lsl", "pylsl"), ("OSC", "osc", "pythonosc")):
         there = find_spec(module) is not None
         detail = f"miar-live --{extra} can send" if there else f"miar-live --{extra} needs a package more"
-        mend = None if there else f"pip install '{DISTRIBUTION}[{extra}]'"
+        mend = None if there else install_command(extra)
         if module == "pylsl" and there and not _has_liblsl():
             there, detail = False, "pylsl came without its library for this system"
             mend = "install liblsl (https://github.com/sccn/liblsl) and export PYLSL_LIB=ITS FILE"
@@ -148,6 +149,6 @@ def shadows(owners: Mapping[str, Iterable[str]]) -> Iterator[Check]:
                 f"shadowed: {package}",
                 False,
                 f"{other} installs a package called {package} too, over or in front of ours",
-                f"pip uninstall {other} && pip install --force-reinstall --no-deps {DISTRIBUTION}",
+                f"pip uninstall {other} && {install_command('', '--force-reinstall', '--no-deps')}",
                 essential=True,
             )

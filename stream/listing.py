@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from miar_rt.signals import EMOTIONS
 from stream.sources import Device, SourceError
+
+SCORES = {
+    "n": "samples",
+    "n_scored": "scored",
+    "accuracy_scored": "accuracy of the scored",
+    "uar": "mean recall (UAR)",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "ece": "calibration error (ECE)",
+    "nll": "log loss (NLL)",
+    "mae": "mean absolute error",
+    "corr": "correlation",
+    "acc2_has0": "accuracy, 2 classes, with 0",
+    "acc2_non0": "accuracy, 2 classes, without 0",
+    "f1_non0": "F1, 2 classes, without 0",
+    "acc7": "accuracy, 7 classes",
+}
+"""Names for people."""
 
 
 def found_devices() -> tuple[list[Device], list[str]]:
@@ -39,12 +58,24 @@ def show_scores(scores: Mapping[str, Any], as_json: bool) -> str:
     if as_json:
         return json.dumps(scores)
     deviation = scores.get("deviation", {})
-    lines = {name: _shown(value) for name, value in scores.items() if name != "deviation"}
-    return "\n".join(
-        f"{name:16} {value}{f' +- {_shown(deviation[name])}' if name in deviation else ''}"
+    lines = {name: _shown(value) for name, value in scores.items() if name not in {"deviation", "confusion"}}
+    width = max(len(SCORES.get(name, name)) for name in lines)
+    told = [
+        f"{SCORES.get(name, name):{width}}  {value}{f' +- {_shown(deviation[name])}' if name in deviation else ''}"
         for name, value in lines.items()
-    )
+    ]
+    return "\n".join([*told, *(_confusion(scores["confusion"]) if "confusion" in scores else ())])
+
+
+def _confusion(counts: Sequence[Sequence[int]]) -> list[str]:
+    """A table that fits into 80 columns: truth by row, answer by column."""
+    rows = [("", *EMOTIONS), *((name, *map(str, row)) for name, row in zip(EMOTIONS, counts, strict=True))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return ["", "samples by what they are (rows) and what was answered (columns)", *lines]
 
 
 def _shown(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

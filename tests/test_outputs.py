@@ -23,6 +23,7 @@ from cli_runs import assert_one_line, run
 from media_makers import quadrants, write_video
 from serving_samples import nothing, result
 
+from miar_rt.installing import install_command
 from stream.clock import CaptureClock
 from stream.events import Latency, Result, Status
 from stream.outputs import WAITING_RESULTS, Output, OutputError
@@ -298,7 +299,7 @@ def test_an_extra_that_is_missing_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     where = ["127.0.0.1:9000"] if option == "--osc" else []
-    assert_one_line(run(capfd, "miar-live", *quiet, option, *where), "miar-live", f"miar-live[{extra}]")
+    assert_one_line(run(capfd, "miar-live", *quiet, option, *where), "miar-live", install_command(extra))
 
 
 def test_wrong_targets_are_one_line(quiet: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

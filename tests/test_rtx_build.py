@@ -19,7 +19,7 @@ from miar_rt.engines.weightless import WeightlessGraph
 from miar_rt.input_spec import SPEC
 
 if find_spec("tensorrt_rtx") is None:
-    pytest.skip("TensorRT-RTX is not installed: pip install 'miar-live[rtx]'", allow_module_level=True)
+    pytest.skip("TensorRT-RTX is not installed: pip install -e '.[rtx]'", allow_module_level=True)
 
 import tensorrt_rtx
 

@@ -10,6 +10,7 @@ from miar_rt.checkpoint import Checkpoint
 from miar_rt.engines import Engine, EngineUnavailable, one_line
 from miar_rt.engines.gpu import no_cuda
 from miar_rt.engines.stepping import Stepping
+from miar_rt.installing import install_command
 
 AUTO = "auto"
 
@@ -35,7 +36,7 @@ def _needs(package: str) -> Callable[[], str | None]:
 def _needs_cuda(extra: str, *packages: str) -> Callable[[], str | None]:
     def obstacle() -> str | None:
         missing = [package for package in packages if find_spec(package) is None]
-        return no_cuda() or (f"needs pip install 'miar-live[{extra}]'" if missing else None)
+        return no_cuda() or (f"needs {install_command(extra)}" if missing else None)
 
     return obstacle
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miar_rt.engines.sessions import ON_CPU, Graph, Providers, frugal_options
+from miar_rt.installing import install_command
 from miar_rt.signals import Array
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def require_export_tools() -> None:
     """
     missing = [name for name in _TOOLS if importlib.util.find_spec(name) is None]
     if missing:
-        raise ExportUnavailable(f"writing an ONNX graph needs {', '.join(missing)}: pip install 'miar-live[train]'")
+        raise ExportUnavailable(f"writing an ONNX graph needs {', '.join(missing)}: {install_command('train')}")
 
 
 def export_graph(

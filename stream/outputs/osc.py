@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from miar_rt.installing import install_command
 from miar_rt.signals import MODALITIES
 from stream.events import Result
 from stream.outputs import Output, OutputError
@@ -49,7 +50,7 @@ class OscSender(Output):
             import pythonosc.osc_message_builder
             import pythonosc.udp_client
         except ImportError as error:
-            raise OutputError("--osc needs python-osc: pip install 'miar-live[osc]'") from error
+            raise OutputError(f"--osc needs python-osc: {install_command('osc')}") from error
         self._osc = pythonosc
         self._away = False
         self.name = f"OSC to {target}"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from miar_rt.installing import install_command
 from stream.clock import AudioTimeline, CaptureClock
 from stream.events import AudioChunk, SignalGap
 from stream.portaudio import serve
@@ -224,7 +225,7 @@ def _inputs(portaudio: OwnProcess, default: bool = False) -> tuple[list[dict[str
     found = _answer(portaudio)
     if isinstance(found, ImportError):
         raise (NoDefaultDevice if default else SourceError)(
-            f"recording needs PyAudio: pip install 'miar-live[mic]' (Debian: apt install portaudio19-dev); {found}"
+            f"recording needs PyAudio: {install_command('mic')} (Debian: apt install portaudio19-dev); {found}"
         ) from found
     first, infos = found
     infos = [info for info in infos if info["maxInputChannels"] > 0]
