@@ -32,6 +32,7 @@ from stream.cli_options import (
 from stream.cli_profiles import calibrate, profiles_app
 from stream.cli_sessions import sessions_app
 from stream.commands import STOPS
+from stream.completion import corpora
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 LONGEST_LINE = 1000
@@ -276,7 +277,9 @@ def train(
 
 @app.command(epilog="Example:  miar evaluate ravdess corpora/ravdess --json")
 def evaluate(
-    corpus: Annotated[str, typer.Argument(help="ravdess, fer2013, meld, mosi, mosei or mosi-features.")],
+    corpus: Annotated[
+        str, typer.Argument(help="ravdess, fer2013, meld, mosi, mosei or mosi-features.", autocompletion=corpora)
+    ],
     path: Annotated[Path, typer.Argument(help="The corpus' folder or file.")],
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Checkpoint folder.")] = None,
     text_encoder: TextEncoder = None,

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from stream.cli_options import AcceptNotice, Camera, Checkpoint, Debug, Engine, Json, Mic
+from stream.completion import profiles
 
 profiles_app = typer.Typer(
     rich_markup_mode=None,
     help="List, show, delete and export profiles of people.",
     epilog="Example:  miar profiles list",
 )
-Name = Annotated[str, typer.Argument(help="Of the profile.")]
+Name = Annotated[str, typer.Argument(help="Of the profile.", autocompletion=profiles)]
 
 
 def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
