@@ -16,10 +16,15 @@ from stream.profiles import know
 from stream.report import FILES, Report, SourceInfo, check_writable
 from stream.scoring import load_scorer
 from stream.session import Session, SessionConfig
+from stream.sources import SourceError
 
 if TYPE_CHECKING:
     from stream.analyze import Analyzer
     from stream.sources.media_file import MediaFile
+
+
+class _TooShortError(Exception):
+    """There is no result to report."""
 
 
 def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
@@ -37,6 +42,7 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
     media = MediaFile(path, video=not options.text_only)
     check_writable(out)
     lines: list[str] = []
+    results = scored = 0
     with contextlib.ExitStack() as held:
         scorer, why = load_scorer(options.checkpoint, options.engine)
         held.callback(scorer.engine.close)
@@ -51,14 +57,17 @@ def run_analyze(path: Path, out: Path, options: AnalyzeOptions) -> None:
         config = SessionConfig(options.rate, wanted, profile, adapt=options.adapt, faces=options.faces)
         for line in lines:
             say(line)
+        held.enter_context(contextlib.suppress(_TooShortError))
         held.enter_context(under_way())
         analyzer = Analyzer(Session(scorer, encoder, config), recogniser, appearance)
         results, scored = _analyze(media, out, analyzer)
+    if not results:
+        damage = f" ({media.damage})" if media.damage else ""
+        raise SourceError(f"{path} is too short for a result{damage}: give a file of half a second or more")
     if media.damage:
         say(f"warning: {media.damage}")
     if not scored:
-        what = "nobody was seen or heard in it" if results else "it is too short for a result"
-        say(f"warning: nothing in {path.name} was scored: {what}")
+        say(f"warning: nothing in {path.name} was scored: nobody was seen or heard in it")
     say(f"{results} result{'' if results == 1 else 's'} in {out}: {', '.join(FILES)}")
 
 
@@ -72,5 +81,7 @@ def _analyze(media: MediaFile, out: Path, analyzer: Analyzer) -> tuple[int, int]
         for event in progress("analysing", analyzer.run(media), media.duration):
             report.add(event)
             scored += isinstance(event, Result) and event.label is not None
+        if not report.results:
+            raise _TooShortError
         report.source = dataclasses.replace(source, damage=media.damage)
     return report.results, scored

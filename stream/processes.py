@@ -102,7 +102,7 @@ def run(descriptor: str, module: str, name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with(sys.stdin.fileno())
     serve: Callable[[Connection], None] = getattr(import_module(module), name)
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         serve(Connection(int(descriptor)))
     os._exit(0)
 

@@ -146,14 +146,20 @@ def test_live(tmp_path: Path, capfd: pytest.CaptureFixture[str], random_checkpoi
     assert "Traceback" not in said.err
 
 
-@pytest.mark.parametrize(
-    ("samples", "why"), [(160, "it is too short for a result"), (16_000, "nobody was seen or heard in it")]
-)
-def test_what_cannot_be_scored_is_said(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], samples: int, why: str
-) -> None:
-    path = write_wav(tmp_path / "quiet.wav", np.zeros((samples, 1), np.int16), 16_000)
+def test_what_cannot_be_scored_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write_wav(tmp_path / "quiet.wav", np.zeros((16_000, 1), np.int16), 16_000)
     call = ["--out", tmp_path / "report", "--asr", "off", "--engine", "onnx"]
     said = run(capfd, "miar", "analyze", path, *call)
     assert said.code == 0
-    assert f"warning: nothing in quiet.wav was scored: {why}" in said.err.splitlines()
+    assert "warning: nothing in quiet.wav was scored: nobody was seen or heard in it" in said.err.splitlines()
+
+
+@pytest.mark.parametrize("samples", [160, 560])
+def test_what_is_too_short_for_a_result_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], samples: int
+) -> None:
+    path = write_wav(tmp_path / "quiet.wav", np.zeros((samples, 1), np.int16), 16_000)
+    said = run(capfd, "miar", "analyze", path, "--out", tmp_path / "report", "--asr", "off", "--engine", "onnx")
+    assert said.code == 2
+    assert said.err.splitlines()[-1].startswith(f"miar: {path} is too short for a result")
+    assert [one.name for one in tmp_path.iterdir()] == ["quiet.wav"]

@@ -65,6 +65,16 @@ def test_what_it_died_of_is_known() -> None:
     assert process.last_words == "RuntimeError: nobody listens to us"
 
 
+def test_one_that_is_left_with_an_unread_answer_ends_without_a_word() -> None:
+    process = OwnProcess(double)
+    process.pipe.send(21)
+    assert process.pipe.poll(LONG)
+    process.pipe.close()
+    assert process._process.wait(LONG) == 0
+    process.close()
+    assert process.last_words == "it said nothing"
+
+
 def test_what_it_says_cannot_block_it() -> None:
     with contextlib.closing(OwnProcess(shout)) as process:
         assert process.pipe.recv() == "done"
