@@ -105,7 +105,8 @@ def test_its_length_counts_from_its_beginning(tmp_path: Path, random_scorer: Sco
     record_between(tmp_path / "middle", random_scorer, SessionConfig(), (333, 520))
     recording = Recording(tmp_path / "middle")
     read = recording.read_through()
-    assert read == recording.manifest.end
+    assert recording.manifest.end is not None
+    assert read == msgspec.structs.replace(recording.manifest.end, sha256=None)
     assert read.began == pytest.approx(3.3, abs=0.15)
     assert read.seconds == pytest.approx(1.87, abs=0.15)
 
