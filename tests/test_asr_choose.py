@@ -29,7 +29,7 @@ def test_auto_without_weights_uses_pocketsphinx_and_says_so_in_one_line():
     assert recogniser.kind == "sphinx"
     recogniser.close()
     assert re.fullmatch(
-        r"words by pocketsphinx, English only: whisper (\S+) is not here and there is no connection to the hub; "
+        r"words by pocketsphinx, English only: whisper (\S+) is not here and there is no network; "
         r"`miar fetch whisper:\1` gets it once",
         line,
     )
@@ -71,14 +71,14 @@ def test_sphinx():
 @pytest.mark.parametrize("spec", ["whisper", "whisper:tiny.en", "whisper:someone/something"])
 def test_whisper_that_cannot_be_had_says_what_to_do(spec: str):
     with pytest.raises(
-        RecogniserUnavailable, match="is not here and there is no connection to the hub; `miar fetch whisper:"
+        RecogniserUnavailable, match="is not here and there is no network; `miar fetch whisper:"
     ) as caught:
         choose_recogniser(spec, "en")
     assert "\n" not in str(caught.value)
 
 
 def test_fetching_without_a_connection(capfd: pytest.CaptureFixture[str]):
-    why = "is not here and there is no connection to the hub"
+    why = "is not here and there is no network"
     said = run(capfd, "miar", "fetch", "whisper:tiny.en")
     assert said == Outcome(1, "", f"miar: whisper tiny.en, as asked, {why}\n")
     said = run(capfd, "miar", "fetch")

@@ -153,7 +153,7 @@ def _reason(error: Exception) -> str:
     """Why nothing came, without the words of the HTTP library where there is simply no connection."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"TransportError", "ConnectionError", "Timeout", "OfflineModeIsEnabled"}:
-        return "there is no connection to the hub"
+        return "there is no network"
     return f"cannot be fetched ({(str(error).strip() or type(error).__name__).splitlines()[0]})"
 
 
