@@ -9,7 +9,10 @@ import signal
 import sys
 from types import FrameType
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HANGUPS = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+STOPS = (signal.SIGINT, signal.SIGTERM, *HANGUPS)
+"""What ends a command; under nohup a closed terminal does not."""
+
 LAST_STANDARD = 2
 
 

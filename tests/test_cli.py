@@ -333,7 +333,7 @@ def test_no_summary_is_cut_at_80_columns(
 @pytest.mark.parametrize(("function", "code"), [("miar", 130), ("live", 0)])
 def test_stopped_while_it_loads_it_goes_without_a_word(function: str, code: int, number: str) -> None:
     program = (
-        "import os, signal, sys\n"
+        "import os, signal, sys\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "class Interrupt:\n"
         "    def find_spec(self, name, *rest):\n"
         f"        if name == 'typer': os.kill(os.getpid(), signal.{number})\n"
