@@ -17,6 +17,7 @@ from random_checkpoint import random_checkpoint
 
 from miar_rt.checkpoint import save_checkpoint
 from miar_rt.engines.gpu import Gpu
+from miar_rt.installing import install_command
 from stream import doctor, doctor_engine
 from stream.doctor import Check, Examiner, as_document, as_table, examine
 from stream.doctor_checks import EXAMINERS
@@ -185,11 +186,12 @@ def test_another_package_called_stream_is_noticed() -> None:
     assert list(shadows({"stream": ["miar-live", "Miar_Live"], "numpy": ["numpy"]})) == []
     (check,) = shadows({"stream": ["miar-live", "stream.py"]})
     assert (check.name, check.essential) == ("shadowed: stream", True)
-    assert check.mend == "pip uninstall stream.py && pip install --force-reinstall --no-deps miar-live"
+    assert check.mend == f"pip uninstall stream.py && {AGAIN}"
 
 
 # ---- this machine
 
+AGAIN = install_command("", "--force-reinstall", "--no-deps")
 WORKS_WHERE_TESTS_RUN = {"Python", "system libraries", "face", "voice", "voice activity", "words: pocketsphinx"}
 
 
@@ -250,7 +252,7 @@ def test_without_a_checkpoint_media_cannot_be_scored(tmp_path: Path, monkeypatch
     monkeypatch.setattr("miar_rt.checkpoint.DEFAULT", tmp_path)
     (check,) = examined("checkpoint")
     assert (check.ok, check.essential) == (False, True)
-    assert check.mend == "pip install --force-reinstall --no-deps miar-live"
+    assert check.mend == AGAIN
 
 
 def test_a_port_in_use_is_said_and_another_offered() -> None:

@@ -140,7 +140,7 @@ def test_a_baseline_that_validation_went_worse_with_is_not_applied() -> None:
     one = Baseline(np.full(SPEC.widths["audio"], 2.0), np.zeros(SPEC.widths["audio"]))
     builder.baseline = {"audio": one, "vision": one}
     assert builder.applied == {"vision": one}
-    assert "leaves the voice of a person as they are" in str(not_trained_with(checkpoint, ["audio", "vision"]))
+    assert "uses no personal voice" in str(not_trained_with(checkpoint, ["audio", "vision"]))
 
 
 def test_what_validation_says_of_baselines_is_asked_of_the_network() -> None:
