@@ -34,7 +34,7 @@ SETTLE_SECONDS = 2.0
 READERS = 20
 AUDIENCE = 100
 SAMPLE_SECONDS = 1.0
-SHOWN_SAMPLES = 12
+SHOWN_SAMPLES = 5
 BOUND_KIB = 96
 SEQ, STAMP = b'"seq":', b'"media_time":'
 IDENTIFY = message(type="identify", events=["result"])
