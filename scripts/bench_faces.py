@@ -25,15 +25,14 @@ from miar_rt.features.face import FaceExtractor
 from miar_rt.features.speaker import Speaker
 from miar_rt.features.voice_activity import SpeechGate
 from miar_rt.signals import FeatureFrame, Modality
+from miar_rt.training.extract import sound_frames
 from stream.events import SAMPLE_RATE, AudioChunk, VideoFrame
 from stream.scoring import load_scorer
-from stream.senses import Hearing
 from stream.sources.media_file import MediaFile
 
 Picture = NDArray[np.uint8]
 
 FPS, HEIGHT = 25, 480
-CHUNK = SAMPLE_RATE // 50
 JUDGED_FROM = 3.0
 """Seconds: what is looked back on has to be there."""
 
@@ -112,23 +111,12 @@ def crossing(front: list[Picture], back: list[Picture], frames: int) -> Iterator
         yield canvas
 
 
-def heard(sound: NDArray[np.int16]) -> list[FeatureFrame]:
-    """Acoustic and voice frames of the sound."""
-    with Hearing() as hearing:
-        voices = []
-        for begin in range(0, len(sound), CHUNK):
-            chunk = AudioChunk(begin / SAMPLE_RATE, sound[begin : begin + CHUNK])
-            hearing.feed(chunk)
-            voices += hearing.listen(chunk)[0]
-        return [*hearing.acoustic.finish(), *voices]
-
-
 def who_spoke(pictures: Iterator[Picture], sound: NDArray[np.int16]) -> list[int | None]:
     """Who is taken for the speaker while there is a voice: 0 the left face, 1 the right, ``None`` nobody."""
     with FaceExtractor(faces=2) as eyes:
         seen = [eyes.extract(i / FPS, picture) for i, picture in enumerate(pictures)]
     speaker, gate, told, sides = Speaker(), SpeechGate(), [], {}
-    for frame in sorted([*seen, *heard(sound)], key=lambda frame: frame.t):
+    for frame in sorted([*seen, *sound_frames(sound, 0.0)], key=lambda frame: frame.t):
         if frame.kind == "acoustic":
             speaker.heard(frame)
         elif frame.kind == "voice":

@@ -27,7 +27,7 @@ from fusion_testbeds import TESTBEDS, Testbed
 from miar_rt.input_spec import SPEC
 from miar_rt.network import Miar
 from miar_rt.signals import MODALITIES
-from miar_rt.training.ablations import ABLATIONS, REMEDIES
+from miar_rt.training.ablations import ABLATIONS, CHANGES, REMEDIES
 from miar_rt.training.fusion import Plan, answer, fit_network, make_network
 from miar_rt.training.peers import PEERS, make_peer
 
@@ -89,7 +89,7 @@ def run(job: Job, testbed: Testbed, plan: Plan) -> dict[str, Any]:
     started = time.monotonic()
     if job.network == MAJORITY:
         return record(job, testbed, *_constant(testbed, job.fold), parameters=0, seconds=0.0)
-    ablation = {**ABLATIONS, **REMEDIES}.get(job.network.removeprefix("miar "))
+    ablation = CHANGES.get(job.network.removeprefix("miar "))
     parts = testbed.parts(job.fold, ablation is None or ablation.standardised)
     if job.network.startswith("only "):
         alone = next(name for name in MODALITIES if job.network == f"only {name}")

@@ -97,7 +97,11 @@ class PresenceTracker:
 
     def at(self, now: float) -> dict[Modality, Availability]:
         """State of every modality at ``now``."""
-        found = {"text": self._text(now), "audio": self._audio(now), "vision": self.vision(now, self.standing.face)}
+        found = {
+            "text": self._text(now),
+            "audio": self._audio(now),
+            "vision": self._vision(now, self.standing.face),
+        }
         return {name: self._unblocked(name, found[name]) for name in MODALITIES}
 
     def vision(self, now: float, face: float | None) -> Availability:

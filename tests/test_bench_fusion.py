@@ -17,7 +17,7 @@ from feature_files import vectors
 from miar_rt.input_spec import FileShapes
 from miar_rt.network import MiarConfig
 from miar_rt.signals import MODALITIES
-from miar_rt.training.ablations import ABLATIONS, REMEDIES, AblatedMiar, EvidenceMiar, HubMiar
+from miar_rt.training.ablations import CHANGES, AblatedMiar, EvidenceMiar, HubMiar
 from miar_rt.training.fusion import PATTERNS
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -137,10 +137,10 @@ def test_missing_rates_weigh_the_patterns(report: ModuleType) -> None:
     assert report.area([one]) == pytest.approx(float((report.merits(one) @ report.averaged()).mean()))
 
 
-@pytest.mark.parametrize("name", [*ABLATIONS, *REMEDIES])
+@pytest.mark.parametrize("name", CHANGES)
 def test_every_ablation_answers_all_patterns(name: str) -> None:
     torch.manual_seed(0)
-    network = {**ABLATIONS, **REMEDIES}[name].make(SMALL, SHAPES).eval()
+    network = CHANGES[name].make(SMALL, SHAPES).eval()
     with torch.inference_mode():
         together = network(**inputs(), presence=torch.from_numpy(PATTERNS).expand(3, -1, -1))
         for i, pattern in enumerate(PATTERNS):

@@ -125,3 +125,5 @@ REMEDIES: Mapping[str, Ablation] = {
     "of own answers alone": Ablation(plan=_OWN, network=EvidenceMiar, parts={"fused": False}),
 }
 """What was tried because late fusion was better: it lets every modality learn alone, and multiplies."""
+
+CHANGES = {**ABLATIONS, **REMEDIES}
