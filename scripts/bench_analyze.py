@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--looped", type=Path, help="file to loop for the speed; the first otherwise")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--checkpoint", type=Path, default=None)
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     arguments = parser.parse_args()
     rows = [twice(file, arguments.checkpoint) for file in arguments.files]
     factor = speed(arguments.looped or arguments.files[0], arguments.seconds, arguments.checkpoint)

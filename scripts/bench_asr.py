@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--voices", default=",".join(VOICES))
     parser.add_argument("--conditions", default=",".join(CONDITIONS), help="clean, or noise and decibels")
     parser.add_argument("--noise-seconds", type=float, default=600.0, help="of each sound without speech")
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     asked = parser.parse_args()
     sentences = SENTENCES[: asked.sentences]
     rows = [

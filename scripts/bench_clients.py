@@ -304,7 +304,7 @@ def main() -> None:
     parser.add_argument("--live", type=Path, help="measure miar-live with this file without and with clients")
     parser.add_argument("--rate", type=float, default=10.0, help="results a second, with --stalled and --live")
     parser.add_argument("--pairs", type=int, default=1, help="paired runs, with --stalled and --live")
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     given = parser.parse_args()
     allow_files(2048)
     command = f"python scripts/bench_clients.py --seconds {given.seconds:g}"

@@ -117,7 +117,7 @@ def main() -> None:
     """Measure one file, print, and publish if asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("file", type=Path)
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     arguments = parser.parse_args()
     items = list(MediaFile(arguments.file).packets())
     chunks = [item for item in items if isinstance(item, AudioChunk)]

@@ -213,7 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("files", type=Path, nargs="+", help="clips of one person each who talks; four are best")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each two-face clip")
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     arguments = parser.parse_args()
     clips = [Clip.load(path) for path in arguments.files]
     parts = (

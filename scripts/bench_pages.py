@@ -139,7 +139,7 @@ def main() -> None:
     """Measure both pages at both rates."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--publish", action="store_true", help="write into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     given = parser.parse_args()
     rows = []
     with sync_playwright() as playwright:

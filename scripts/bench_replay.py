@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="replays with each engine")
     parser.add_argument("--engines", default="onnx,torch", help="to replay with")
     parser.add_argument("--checkpoint", type=Path, default=None)
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         body = measure(arguments, Path(folder) / "session")

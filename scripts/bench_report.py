@@ -1,4 +1,4 @@
-"""What every benchmark needs: the machine in words, percentiles, and its section of docs/benchmarks.md."""
+"""What every benchmark needs: the machine in words, percentiles, and its section of the page it belongs on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ import numpy as np
 
 PACKAGES = ("numpy", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt", "torch-tensorrt", "tensorrt-rtx")
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+ELSEWHERE = {
+    "Words by": "benchmarks-words.md",
+    "Attacks": "benchmarks-serving.md",
+    "Many clients": "benchmarks-serving.md",
+    "Clients that stop reading": "benchmarks-serving.md",
+    "Connections that do nothing": "benchmarks-serving.md",
+    "What clients add": "benchmarks-serving.md",
+    "Pages": "benchmarks-serving.md",
+}
+"""Sections, by how their names begin, that have left docs/benchmarks.md."""
 
 
 def machine() -> str:
@@ -111,8 +121,15 @@ def section(name: str, command: str, body: str) -> str:
     return f"## {name}\n\n`{command}`, {today}, {machine()}.\n\n{body}\n"
 
 
-def publish(name: str, text: str, page: Path = BENCHMARKS) -> None:
-    """Put a section into the page, in place of the one of that name."""
+def page_of(name: str) -> Path:
+    """The page that a section belongs on."""
+    found = [page for start, page in ELSEWHERE.items() if name.startswith(start)]
+    return DOCS / (found[0] if found else "benchmarks.md")
+
+
+def publish(name: str, text: str, page: Path | None = None) -> None:
+    """Put a section into its page, or into ``page``, in place of the one of that name."""
+    page = page or page_of(name)
     page.parent.mkdir(exist_ok=True)
     old = page.read_text() if page.exists() else "# Benchmarks\n\nEvery section is written by the command in it.\n"
     start = old.find(f"## {name}\n")

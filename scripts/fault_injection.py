@@ -341,7 +341,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--only", default="", help="only faults with this in their name")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults") as folder, contextlib.suppress(KeyboardInterrupt):
         report = inject(arguments.faults, arguments.seed, Path(folder), arguments.only)

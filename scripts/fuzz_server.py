@@ -283,7 +283,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=10.0, help="results a second for the good client")
     parser.add_argument("--late", type=float, default=0.05, help="share of results that the server may be late for")
     parser.add_argument("--growth", type=float, default=20.0, help="MB that the server may grow by")
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     given = parser.parse_args()
     outcome = carry_out(given.seed, given.count, given.rate)
     text = section("Attacks", f"python scripts/fuzz_server.py --count {given.count}", outcome.body())

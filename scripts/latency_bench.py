@@ -137,7 +137,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rates", default="10,25", type=lambda text: [float(n) for n in text.split(",")])
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--markdown", type=Path, help="write the section here")
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     return parser.parse_args()
 
 

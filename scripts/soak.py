@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--settle", type=float, default=SETTLE_SECONDS, help="seconds at the start left out")
     parser.add_argument("--checkpoint", type=Path, default=None)
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     arguments = parser.parse_args()
     run = Run(arguments.file, arguments.minutes * 60.0, checkpoint=arguments.checkpoint)
     if run.returncode:

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True, help="where an interrupted run is kept")
     parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--publish", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     parser.add_argument("--out", type=Path, default=GRAPH)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

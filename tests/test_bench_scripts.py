@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,27 @@ def test_a_section_replaces_itself_and_leaves_the_others(report: ModuleType, tmp
     assert "first" not in text
     assert text.index("third") < text.index("second")
     assert text.count("## ") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("A long run", "benchmarks.md"),
+        ("Words by sphinx in noise", "benchmarks-words.md"),
+        ("Clients that stop reading: 50", "benchmarks-serving.md"),
+    ],
+)
+def test_a_section_knows_its_page(report: ModuleType, name: str, page: str) -> None:
+    assert report.page_of(name) == report.DOCS / page
+
+
+def test_every_section_is_on_its_page_and_the_first_page_names_the_others(report: ModuleType) -> None:
+    pages = set(report.DOCS.glob("benchmarks*.md"))
+    for page in pages:
+        for name in re.findall(r"(?m)^## (.+)$", page.read_text()):
+            assert report.page_of(name) == page
+    first = report.page_of("anything else")
+    assert all(f"({page.name})" in first.read_text() for page in pages - {first})
 
 
 def test_a_section_says_when_and_on_what(report: ModuleType) -> None:

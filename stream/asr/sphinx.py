@@ -23,7 +23,7 @@ _CONTEXT_WORDS = 2
 _PARTIAL_CONFIDENCE = 0.5
 _LEAST_CONFIDENCE, _LEAST_MEDIAN = 0.5, 0.6
 """Of a word, and of the words of a stretch: in noise and in a murmur of voices the decoder finds fluent sentences,
-and its doubt is the one thing that tells them from what was said (see docs/benchmarks.md)."""
+and its doubt is the one thing that tells them from what was said (see docs/benchmarks-words.md)."""
 
 _SEARCH = {"maxhmmpf": 2000, "maxwpf": 10, "topn": 2}
 """Hypotheses kept and densities looked at in a frame, at most. On clear speech this costs no word errors that could
