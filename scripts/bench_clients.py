@@ -3,8 +3,8 @@
 Examples
 --------
     python scripts/bench_clients.py --seconds 30 --publish                   1 to 1000 clients
-    python scripts/bench_clients.py --stalled 50 --seconds 600 --publish     memory while 50 clients do not read
-    python scripts/bench_clients.py --stalled 50 --seconds 60 --pairs 5      and what it does to the others
+    python scripts/bench_clients.py --stalled 50 --seconds 600 --pairs 0     memory while 50 clients do not read
+    python scripts/bench_clients.py --stalled 50 --seconds 30 --pairs 5      and what it does to the others
     python scripts/bench_clients.py --live talk.mp4 --seconds 60             what 100 clients add to recognition
 """
 
@@ -27,14 +27,16 @@ from raw_client import PING, PONG, TEXT, frame, message, take_frame, upgrade
 from serve_results import Served, allow_files, served
 
 from stream.serving.fanout import CONGESTED_BYTES, GIVE_UP_SECONDS
+from stream.serving.sockets import KERNEL_BUFFER_BYTES
 
 LOADS = ((1, 10.0), (10, 10.0), (100, 10.0), (1000, 10.0), (100, 30.0))
 CONNECTING_AT_ONCE = 20
+CONNECT_SECONDS = 30.0
 SETTLE_SECONDS = 2.0
 READERS = 20
 AUDIENCE = 100
 SAMPLE_SECONDS = 1.0
-SHOWN_SAMPLES = 5
+SHOWN_SAMPLES = 12
 BOUND_KIB = 96
 SEQ, STAMP = b'"seq":', b'"media_time":'
 IDENTIFY = message(type="identify", events=["result"])
@@ -105,7 +107,7 @@ async def gather_readers(port: int, number: int, ear: Ear) -> list[asyncio.BaseT
         async with gate:
             ready: asyncio.Future[None] = loop.create_future()
             transport, _ = await loop.create_connection(lambda: Reader(ear, ready), "127.0.0.1", port)
-            await asyncio.wait_for(ready, 30.0)
+            await asyncio.wait_for(ready, CONNECT_SECONDS)
             return transport
 
     return await asyncio.gather(*(connect() for _ in range(number)))
@@ -186,8 +188,9 @@ class Stalled:
             one.close()
 
     def _open(self) -> socket.socket:
-        one = socket.create_connection(("127.0.0.1", self._server.port))
+        one = socket.create_connection(("127.0.0.1", self._server.port), timeout=CONNECT_SECONDS)
         one.sendall(upgrade() + IDENTIFY)
+        one.recv(1, socket.MSG_PEEK)  # the server has let it in
         return one
 
     def told(self, alone: Stalled) -> str:
@@ -206,7 +209,8 @@ class Stalled:
             f"{self._number} of them: {first}; {cut} ({GIVE_UP_SECONDS:g} s after losses begin) and came back. The "
             f"server grew by at most {most:.1f} MB, without them by {usual:.1f} MB; the bound is "
             f"{self._number * BOUND_KIB / 1024:.1f} MB more: {BOUND_KIB} KiB a client, of which "
-            f"{CONGESTED_BYTES // 1024} are unsent, the rest one message and the connection.\n\n"
+            f"{CONGESTED_BYTES // 1024} are unsent, the rest one message and the connection. The kernel keeps at "
+            f"most {2 * KERNEL_BUFFER_BYTES // 1024} KiB a client.\n\n"
             f"{table(['second', 'grown by, MB', 'without them'], rows)}"
         )
 
@@ -231,7 +235,9 @@ def bench_loads(loads: list[tuple[int, float]], seconds: float) -> str:
 
 
 def bench_stalled(number: int, rate: float, seconds: float, pairs: int) -> str:
-    """Readers alone and beside clients that do not read, in pairs on fresh servers."""
+    """Readers alone and beside clients that do not read, in pairs on fresh servers; memory alone without pairs."""
+    if not pairs:
+        return asyncio.run(memory(number, rate, seconds))
     rows, ratios, told = [], [], ""
     for _ in range(pairs):
         with served(rate) as server, not_reading(server, 0) as nobody:
@@ -243,6 +249,16 @@ def bench_stalled(number: int, rate: float, seconds: float, pairs: int) -> str:
         told = stalled.told(nobody)
     ratio = f"p99 beside them over p99 alone: median {statistics.median(ratios):.2f} of {pairs} pairs."
     return f"{table(['readers', *HEADER], rows)}\n\n{ratio}\n\n{told}"
+
+
+async def memory(number: int, rate: float, seconds: float) -> str:
+    """What a server grows by with clients that do not read, and one without them at the same time."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(served(rate)) for _ in range(2)]
+        stalled = [stack.enter_context(not_reading(*one)) for one in zip(servers, (0, number), strict=True)]
+        both = zip(servers, stalled, strict=True)
+        await asyncio.gather(*(listen(server, READERS, rate, seconds, one) for server, one in both))
+    return stalled[1].told(stalled[0])
 
 
 def free_port() -> int:
@@ -303,13 +319,15 @@ def main() -> None:
     parser.add_argument("--stalled", type=int, default=0, help="clients that stop reading")
     parser.add_argument("--live", type=Path, help="measure miar-live with this file without and with clients")
     parser.add_argument("--rate", type=float, default=10.0, help="results a second, with --stalled and --live")
-    parser.add_argument("--pairs", type=int, default=1, help="paired runs, with --stalled and --live")
+    parser.add_argument(
+        "--pairs", type=int, default=1, help="paired runs, with --stalled and --live; 0 for memory alone"
+    )
     parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     given = parser.parse_args()
     allow_files(2048)
     command = f"python scripts/bench_clients.py --seconds {given.seconds:g}"
     if given.stalled:
-        name = f"Clients that stop reading: {given.stalled}"
+        name = f"Clients that stop reading: {given.stalled} for {given.seconds:g} s"
         command += f" --stalled {given.stalled} --rate {given.rate:g} --pairs {given.pairs}"
         body = bench_stalled(given.stalled, given.rate, given.seconds, given.pairs)
     elif given.live:

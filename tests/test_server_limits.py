@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import json
@@ -246,6 +247,30 @@ def test_who_reads_again_is_told_what_it_missed(unread: tuple[Server, socket.soc
     assert b'"dropped":{"client":' in heard
 
 
+def test_who_is_known_to_read_is_served_before_who_is_not(
+    server: Server, raw: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[sockets.BoundedConnection] = []
+    write = sockets.BoundedConnection.write_frame
+
+    def noted(one: sockets.BoundedConnection, data: bytes) -> None:
+        served.append(one)
+        write(one, data)
+
+    monkeypatch.setattr(sockets.BoundedConnection, "write_frame", noted)
+    monkeypatch.setattr(server_module, "SWEEP_SECONDS", 0.02)
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=WAIT))
+            silent.sendall(raw.upgrade() + raw.message(type="identify"))
+            reading = stack.enter_context(connect(ws(server), proxy=None))
+            reading.send('{"type": "identify"}')
+        eventually(lambda: [one.reads for one in server._connected].count(True) == 3)
+        server.publish(result(1))
+        eventually(lambda: len(served) == 6)
+    assert [one.reads for one in served] == [True] * 3 + [False] * 3
+
+
 @pytest.mark.usefixtures("raw")
 def test_many_clients_and_ones_that_do_not_read_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = importlib.import_module("bench_clients")
@@ -256,3 +281,4 @@ def test_many_clients_and_ones_that_do_not_read_are_measured(monkeypatch: pytest
     told = bench.bench_stalled(1, 20.0, 1.5, 1)
     assert "median" in told
     assert "no message was lost; 0 cut off (30 s" in told
+    assert "grew by at most" in bench.bench_stalled(1, 20.0, 1.5, 0)

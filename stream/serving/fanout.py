@@ -1,7 +1,8 @@
 """Hands events to many clients without waiting for any: it lives on the server's loop and only writes.
 
 A client whose socket is congested, or that asked for fewer results, has one slot: the newest result waits in
-it and replaces the one before. Other events pass a congested client by. Every loss is counted.
+it and replaces the one before. Other events pass a congested client by. Every loss is counted. Clients that are
+known to read are served first, so that those that do not cannot delay them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from asyncio import Future
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from websockets.asyncio.server import broadcast
+from websockets.frames import Frame, Opcode
 
 from stream.events import Published, Result, Status
 from stream.serving import protocol
@@ -24,18 +25,20 @@ GIVE_UP_SECONDS = 30.0
 
 
 class Encoded:
-    """An event and its encodings, each made once and only when somebody wants it."""
+    """An event and its frames, each made once and only when somebody wants it."""
 
     def __init__(self, event: Published) -> None:
         self.event = event
         self.name = str(event.__struct_config__.tag)
         self.is_result = isinstance(event, Result)
-        self._made: dict[protocol.Format, str | bytes] = {}
+        self._made: dict[protocol.Format, bytes] = {}
 
-    def get(self, fmt: protocol.Format) -> str | bytes:
-        """The event in format ``fmt``."""
+    def frame(self, fmt: protocol.Format) -> bytes:
+        """The event in format ``fmt`` as it goes over the wire."""
         if fmt not in self._made:
-            self._made[fmt] = protocol.encode(self.event, fmt)
+            data = protocol.encode(self.event, fmt)
+            frame = Frame(Opcode.TEXT, data.encode()) if isinstance(data, str) else Frame(Opcode.BINARY, data)
+            self._made[fmt] = frame.serialize(mask=False)
         return self._made[fmt]
 
 
@@ -54,6 +57,10 @@ class Listener:
     def wants(self, event: Encoded) -> bool:
         """Whether the client asked for this kind of event."""
         return self.connection.ready and event.name in self.connection.events
+
+    def send(self, event: Encoded) -> None:
+        """Write ``event`` to the socket."""
+        self.socket.write_frame(event.frame(self.connection.format))
 
     def congested(self, now: float) -> bool:
         """Whether too much is unsent or unread; remembers since when."""
@@ -84,12 +91,15 @@ class Fanout:
 
     def deliver(self, event: Encoded, now: float, to: Iterable[Listener] | None = None) -> None:
         """Give ``event`` to everybody who wants it, or only to those in ``to``."""
-        ready: dict[protocol.Format, list[BoundedConnection]] = {}
+        last = []
         for listener in self.listeners if to is None else to:
             if listener.wants(event) and self._admit(listener, event, now):
-                ready.setdefault(listener.connection.format, []).append(listener.socket)
-        for fmt, sockets in ready.items():
-            broadcast(sockets, event.get(fmt))
+                if listener.socket.reads:
+                    listener.send(event)
+                else:
+                    last.append(listener)
+        for listener in last:
+            listener.send(event)
 
     def flush(self, now: float) -> None:
         """Send what waits in slots whose time has come."""
@@ -97,7 +107,7 @@ class Fanout:
             held = listener.held
             if held is not None and now >= listener.next_due and not listener.congested(now):
                 self._release(listener, now)
-                broadcast([listener.socket], held.get(listener.connection.format))
+                listener.send(held)
 
     def ask(self) -> None:
         """Find out who still reads."""

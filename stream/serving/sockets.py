@@ -74,7 +74,8 @@ class BoundedConnection(ServerConnection):
         self._answered_junk = False
         self._ending: asyncio.TimerHandle | None = None
         self._asked_at: float | None = None
-        self._next_ping = self.loop.time() + random.uniform(0.0, PING_SECONDS)  # noqa: S311 - not all at once
+        self._answered = False
+        self._next_ping = self.loop.time()
 
     @property
     def deaf(self) -> bool:
@@ -84,11 +85,17 @@ class BoundedConnection(ServerConnection):
         """
         return self._asked_at is not None and self.loop.time() - self._asked_at > PONG_SECONDS
 
+    @property
+    def reads(self) -> bool:
+        """Whether every ping was answered, the first of which is sent at once."""
+        return self._answered and self._asked_at is None
+
     def ask(self) -> None:
         """Ping now and then, one at a time."""
         now = self.loop.time()
         if self._asked_at is None and now >= self._next_ping and self.protocol.state is State.OPEN:
-            self._asked_at, self._next_ping = now, now + PING_SECONDS
+            self._asked_at = now
+            self._next_ping = now + PING_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - not all at once
             self.protocol.send_ping(b"")
             self.send_data()
 
@@ -138,7 +145,7 @@ class BoundedConnection(ServerConnection):
         super().process_event(event)
         if isinstance(event, Frame):
             if event.opcode is Opcode.PONG:
-                self._asked_at = None
+                self._asked_at, self._answered = None, True
             if event.opcode in DATA_FRAMES:
                 self._fragments = 0 if event.fin else self._fragments + 1
             if self._fragments > MAX_FRAGMENTS or not self._frames.take(self.loop.time()):
@@ -154,6 +161,11 @@ class BoundedConnection(ServerConnection):
         if self.protocol.close_expected() and self._ending is None:
             # the other side may never close its end
             self._ending = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def write_frame(self, data: bytes) -> None:
+        """Send a whole frame, made once for many, unless the connection is closing."""
+        if self.protocol.state is State.OPEN:
+            self.transport.write(data)
 
     def _take_request(self, data: bytes) -> None:
         for line in data.splitlines(keepends=True):
