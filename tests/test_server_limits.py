@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import itertools
 import json
@@ -12,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import typing
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -245,6 +247,23 @@ def test_who_reads_again_is_told_what_it_missed(unread: tuple[Server, socket.soc
     while b'"lagging"' not in heard or b'"seq":10000' not in heard:
         heard += one.recv(65536)
     assert b'"dropped":{"client":' in heard
+
+
+@pytest.mark.parametrize("end", ["by the client", "by the server"])
+def test_who_is_gone_is_forgotten_without_a_collection(server: Server, raw: ModuleType, end: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as one:
+        one.sendall(raw.upgrade() + raw.message(type="identify"))
+        eventually(lambda: server._client_count() == 1)
+        (gone,) = (weakref.ref(connected) for connected in server._connected)
+        gc.disable()
+        try:
+            if end == "by the client":
+                one.close()
+            else:
+                server._call(lambda: [sockets.reset(connected.transport) for connected in server._connected])
+            eventually(lambda: gone() is None)
+        finally:
+            gc.enable()
 
 
 def test_who_is_known_to_read_is_served_before_who_is_not(

@@ -112,6 +112,14 @@ class BoundedConnection(ServerConnection):
         if self._ending is not None:
             self._ending.cancel()
         super().connection_lost(exc)
+        self._forget()
+
+    def _forget(self) -> None:
+        # circles of the library, cut so that who is gone takes no memory until the next collection
+        self.protocol.parser.close()
+        vars(self.protocol).pop("select_subprotocol", None)
+        if self.protocol.parser_exc is not None:
+            self.protocol.parser_exc.__traceback__ = None
 
     async def handshake(self, *arguments: Any, **options: Any) -> None:
         """Answer the request; only then is what came after it looked at."""
