@@ -21,7 +21,6 @@ ELSEWHERE = {
     "Attacks": "benchmarks-serving.md",
     "Many clients": "benchmarks-serving.md",
     "Clients that stop reading": "benchmarks-serving.md",
-    "Connections that do nothing": "benchmarks-serving.md",
     "What clients add": "benchmarks-serving.md",
     "Pages": "benchmarks-serving.md",
 }

@@ -126,6 +126,30 @@ def test_files_are_left_for_the_rest_of_the_program(monkeypatch: pytest.MonkeyPa
     assert sockets.affordable(10) == 10
 
 
+def test_a_crowd_is_refused_in_one_line_and_disturbs_nobody(raw: ModuleType) -> None:
+    """Three hundred connections that ask for nothing, where files are scarce."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (192, 192))"
+    program = f"import serve_results; {limit}; serve_results.main()"
+    command = [sys.executable, "-c", program, "20", "", "1024", "60"]
+    with contextlib.ExitStack() as stack:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        server = stack.enter_context(subprocess.Popen(command, text=True, cwd=SCRIPTS, **pipes))  # type: ignore[call-overload]
+        port = int(server.stdout.readline())
+        client = stack.enter_context(connect(f"ws://127.0.0.1:{port}/", proxy=None))
+        client.send('{"type": "identify"}')
+        for _ in range(300):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=WAIT))
+            one.sendall(raw.request()[:20])
+        first = last = -1
+        while last < first + 20:
+            message = json.loads(client.recv(timeout=WAIT))
+            last = message.get("seq", last)
+            first = last if first < 0 else first
+        server.kill()
+        told = server.stderr.read().splitlines()
+    assert told == ["too many connections: more than 64 are refused (ulimit -n)"]
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     if shutil.which("openssl") is None:

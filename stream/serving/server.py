@@ -34,6 +34,7 @@ from stream.serving.health import Health
 from stream.serving.metrics import Metrics
 from stream.serving.pages import Page, Pages
 from stream.serving.sockets import (
+    WAITING_CONNECTIONS,
     BoundedConnection,
     ServerError,
     affordable,
@@ -51,6 +52,9 @@ FLUSH_SECONDS = 0.02
 SWEEP_SECONDS = 1.0
 STOP_SECONDS = 0.6
 SPARE_CONNECTIONS = 16
+ACCEPTED_AT_ONCE = 16
+"""A crowd is let in by so many, between which the loop does other things and refuses those that are too many."""
+CROWDED_SECONDS = 60.0
 MAX_MESSAGE_BYTES = 16 * 1024
 
 log = logging.getLogger("miar.server")
@@ -117,6 +121,7 @@ class Server:
         self._tls, self._on_request = tls, on_request
         self._options = options or Options()
         self._max_clients = self._options.max_clients
+        self._crowded_at = float("-inf")
         self._doors = Doors(host, self._options.hosts, self._options.origins)
         self._health = Health()
         self._metrics = Metrics(self._client_count, lambda: self._health.result_age(time.monotonic()))
@@ -206,10 +211,12 @@ class Server:
 
     async def _serve(self, listening: socket.socket, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._note_fault)
         self._stopping = asyncio.Event()
         server = await serve(
             self._handle,
             sock=listening,
+            backlog=ACCEPTED_AT_ONCE,
             ssl=self._tls,
             ssl_handshake_timeout=self._options.identify_seconds if self._tls else None,
             subprotocols=[Subprotocol(name) for name in protocol.SUBPROTOCOLS],
@@ -224,6 +231,7 @@ class Server:
             max_size=MAX_MESSAGE_BYTES,
             logger=quiet_logger(),
         )
+        listening.listen(WAITING_CONNECTIONS)
         sweeper = asyncio.create_task(self._sweep())
         started.set()
         await self._stopping.wait()
@@ -235,7 +243,21 @@ class Server:
             connected.transport.abort()
 
     def _new_socket(self, *arguments: Any, **options: Any) -> BoundedConnection:
+        if len(self._connected) >= self._max_clients:
+            self._tell_crowd()
         return BoundedConnection(self._connected, self._max_clients + SPARE_CONNECTIONS, *arguments, **options)
+
+    def _note_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "accept" in context["message"]:
+            self._tell_crowd()
+        else:
+            loop.default_exception_handler(context)
+
+    def _tell_crowd(self) -> None:
+        if (now := time.monotonic()) - self._crowded_at > CROWDED_SECONDS:
+            self._crowded_at = now
+            why = " (ulimit -n)" if self._max_clients < self._options.max_clients else ""
+            log.warning("too many connections: more than %d are refused%s", self._max_clients, why)
 
     def _process_request(self, _: ServerConnection, request: HttpRequest) -> Response | None:
         hosts = request.headers.get_all("Host")

@@ -37,6 +37,7 @@ LINGER_SECONDS = 1.0
 PING_SECONDS = 10.0
 PONG_SECONDS = 10.0
 RESERVED_FILES = 128
+WAITING_CONNECTIONS = 128
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 DATA_FRAMES = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
 
@@ -241,7 +242,7 @@ def bind(host: str, port: int) -> socket.socket:
         # inherited by every connection: what the kernel may keep for a client that does not read
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
         listening.bind(address)
-        listening.listen(128)
+        listening.listen(WAITING_CONNECTIONS)
     except OSError as error:
         listening.close()
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had: {error}"
