@@ -19,7 +19,7 @@ from random_checkpoint import random_checkpoint
 
 from miar_rt.engines import tensorrt_plan
 from miar_rt.engines.gpu import Gpu
-from miar_rt.engines.plan_cache import UnusablePlan, cache_folder, digest_of, keep, scratch_folder
+from miar_rt.engines.plan_cache import UnusablePlan, cache_folder, digest_of, keep, notes
 
 KEY = {"engine": "tensorrt", "gpu": "NVIDIA Test", "driver": "570.1", "checkpoint": "abc", "precision": "float16"}
 
@@ -122,7 +122,36 @@ def test_a_folder_that_cannot_be_written_costs_a_build_at_each_start(
         assert kept(builder) == kept(builder) == b"engine" * 1000
     assert builder.built == 2
     assert "cannot be written" in caplog.text
-    (scratch_folder() / "timing.bin").touch()
+    assert left_by_builds(2) == ["", ""]
+
+
+def left_by_builds(count: int) -> list[str]:
+    """What each build finds that the one before it noted."""
+    found = []
+    for i in range(count):
+        with notes({"engine": "timing"}) as file:
+            found.append(file.read_text() if file.exists() else "")
+            file.write_text(f"build {i}")
+    return found
+
+
+def test_a_build_finds_the_notes_of_the_last_one_unless_they_are_damaged(folder: Path) -> None:
+    kept(Builder())
+    assert left_by_builds(3) == ["", "build 0", "build 1"]
+    flipped(next(folder.glob("timing-*")))
+    assert left_by_builds(1) == [""]
+
+
+def test_a_build_that_fails_leaves_no_notes(folder: Path) -> None:
+    def failing() -> None:
+        with notes({"engine": "timing"}) as file:
+            file.touch()
+            raise RuntimeError
+
+    kept(Builder())
+    with pytest.raises(RuntimeError):
+        failing()
+    assert not list(folder.glob("timing-*"))
 
 
 def test_something_else_in_its_place_is_left_alone(folder: Path) -> None:
@@ -137,29 +166,39 @@ def test_something_else_in_its_place_is_left_alone(folder: Path) -> None:
 
 
 SLOW = (
-    "import sys, time; from miar_rt.engines.plan_cache import keep\n"
+    "import sys; from miar_rt.engines.plan_cache import keep\n"
     "def build():\n"
-    "    print('builds', flush=True); time.sleep(float(sys.argv[1])); return b'engine'\n"
+    "    print('builds', flush=True); sys.stdin.readline(); return b'engine'\n"
     "print(keep({'engine': 'slow'}, build, bytes).decode(), flush=True)\n"
 )
 
 
-def slow(seconds: float) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", SLOW, str(seconds)], stdout=subprocess.PIPE, text=True)
+def slow() -> subprocess.Popen[str]:
+    """Builds until it is told a line."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", SLOW], **pipes, text=True)  # type: ignore[call-overload, no-any-return]
 
 
-def test_two_that_build_at_once_build_once() -> None:
-    said = sorted(process.communicate(timeout=60)[0] for process in (slow(1.0), slow(1.0)))
-    assert said == ["builds\nengine\n", "engine\n"]
+def building() -> subprocess.Popen[str]:
+    process = slow()
+    assert process.stdout is not None
+    assert process.stdout.readline() == "builds\n"
+    return process
+
+
+def test_who_comes_while_another_builds_waits_and_says_so() -> None:
+    first, second = building(), slow()
+    assert second.stderr is not None
+    assert second.stderr.readline().startswith("waiting for the engine that another process builds")
+    assert first.communicate("\n")[0] == "engine\n"
+    assert second.communicate()[0] == "engine\n"
 
 
 def test_who_dies_while_building_blocks_nobody(folder: Path) -> None:
-    first = slow(60.0)
-    assert first.stdout is not None
-    assert first.stdout.readline() == "builds\n"
+    first = building()
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
-    assert slow(0.0).communicate(timeout=60)[0] == "builds\nengine\n"
+    assert slow().communicate("\n")[0] == "builds\nengine\n"
     assert not [path for path in folder.iterdir() if path.suffix not in {".plan", ".lock"}]
 
 

@@ -17,11 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from platformdirs import user_cache_path
 
 from miar_rt.checkpoint import Checkpoint, write_whole
+from miar_rt.engines.progress import working
 
 T = TypeVar("T")
 Key = Mapping[str, str]
@@ -39,12 +40,6 @@ class UnusablePlan(RuntimeError):  # noqa: N818 - what is the matter, in one wor
 def cache_folder() -> Path:
     """Where engines are kept."""
     return user_cache_path("miar-live") / "engines"
-
-
-def scratch_folder() -> Path:
-    """Where a builder may leave what speeds up the next build: there, or where it is soon forgotten."""
-    folder = cache_folder()
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="miar-live-"))
 
 
 def digest_of(checkpoint: Checkpoint) -> str:
@@ -86,6 +81,23 @@ def keep(key: Key, build: Callable[[], bytes], start: Callable[[bytes], T]) -> T
         return start(content)
 
 
+@contextmanager
+def notes(key: Key) -> Iterator[Path]:
+    """A file for what speeds up the next build; it begins as the last build with this key left it.
+
+    It is the builder's alone: theirs are written in place, so that two at once or one that dies would spoil it.
+    """
+    kept = _path(key)
+    with tempfile.TemporaryDirectory(prefix="miar-live-") as folder:
+        file = Path(folder, "notes")
+        content = _read(kept, key)
+        if content is not None:
+            file.write_bytes(content)
+        yield file
+        if file.is_file() and os.access(kept.parent, os.W_OK):
+            _write(kept, key, file.read_bytes())
+
+
 def _path(key: Key) -> Path:
     name = hashlib.sha256(_head(key)).hexdigest()[:16]
     return cache_folder() / f"{key['engine']}-{name}.plan"
@@ -106,8 +118,16 @@ def _locked(path: Path) -> Iterator[bool]:
         yield False
         return
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _wait_for(lock)
         yield True
+
+
+def _wait_for(lock: BinaryIO) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with working("waiting for the engine that another process builds"):
+            fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _read(path: Path, key: Key) -> bytes | None:

@@ -13,7 +13,7 @@ from miar_rt.engines import EngineUnavailable, one_line
 from miar_rt.engines.cuda_graph import GraphPlan
 from miar_rt.engines.fixed_shapes import FixedShapes, Shapes
 from miar_rt.engines.gpu import find_gpu
-from miar_rt.engines.plan_cache import scratch_folder
+from miar_rt.engines.plan_cache import notes
 from miar_rt.engines.progress import working
 from miar_rt.engines.tensorrt_plan import KeptPlans
 from miar_rt.engines.torch_engine import load_network
@@ -46,15 +46,17 @@ class TensorRtEngine(FixedShapes):
 
     def _build(self, inputs: Shapes, _outputs: Shapes) -> bytes:
         import torch
-        import torch_tensorrt
 
         from miar_rt.engines.half import Answers, in_half
 
         network = load_network(self._checkpoint, "cuda")
         answers = Answers(in_half(network) if self.precision == "float16" else network).eval()
         example = tuple(torch.zeros(shape, device="cuda") for shape in inputs.values())
-        with working(f"building the TensorRT engine for {len(example[-1])} windows, once for this GPU"):
+        waiting = working(f"building the TensorRT engine for {len(example[-1])} windows, once for this GPU")
+        with waiting, notes(self._kept.machine | {"engine": "timing"}) as timing:
             try:
+                import torch_tensorrt
+
                 program = torch.export.export(answers, example)
                 return bytes(
                     torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
@@ -62,7 +64,7 @@ class TensorRtEngine(FixedShapes):
                         arg_inputs=list(example),
                         use_explicit_typing=True,
                         disable_tf32=True,
-                        timing_cache_path=str(scratch_folder() / "timing.bin"),
+                        timing_cache_path=str(timing),
                     )
                 )
             # it raises whatever the part that does not know an operator raises, down to UnboundLocalError

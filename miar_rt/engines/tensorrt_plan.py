@@ -28,13 +28,19 @@ class KeptPlans:
         Of the engine.
     build
         Gives a serialised engine for shapes of inputs and outputs.
+
+    Attributes
+    ----------
+    machine
+        What engines depend on beside the network.
     """
 
     def __init__(
         self, trt: Any, checkpoint: Checkpoint, name: str, precision: str, build: Callable[[Shapes, Shapes], bytes]
     ) -> None:
         self._trt, self._build = trt, build
-        self._key = machine_key(trt) | {"engine": name, "precision": precision, "checkpoint": digest_of(checkpoint)}
+        self.machine = machine_key(trt)
+        self._key = self.machine | {"engine": name, "precision": precision, "checkpoint": digest_of(checkpoint)}
         self._logger = quiet_logger(trt)
 
     def plan(self, inputs: Shapes, outputs: Shapes) -> GraphPlan:
