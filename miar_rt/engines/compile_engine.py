@@ -14,7 +14,7 @@ from miar_rt.engines.export import OUTPUTS
 from miar_rt.engines.fixed_shapes import FixedShapes, Shapes
 from miar_rt.engines.gpu import no_cuda
 from miar_rt.engines.progress import working
-from miar_rt.engines.torch_engine import describe_torch, exact_convolutions, load_network, torch_device
+from miar_rt.engines.torch_engine import describe_torch, exact_products, load_network, torch_device
 from miar_rt.signals import Array
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class CompileEngine(FixedShapes):
         # its pool of helpers would outlive the compilation, and each is a process
         os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
         self._device = torch_device()
-        exact_convolutions()
+        exact_products()
         self._network = load_network(checkpoint, self._device)
         self.warm_up()
 
@@ -68,7 +68,7 @@ class CompiledPlan:
         from torch._dynamo import config
 
         # one compilation for each number of windows is meant, not a sign of shapes that keep changing
-        config.recompile_limit = 64
+        config.cache_size_limit = 64  # called so in every release
         self._device = device
         self._network = torch.compile(network, dynamic=False, fullgraph=True)
         with warnings.catch_warnings():

@@ -51,11 +51,12 @@ def load_network(checkpoint: Checkpoint, device: str = "cpu", dtype: torch.dtype
     return network.to(device, dtype or torch.float32).eval()
 
 
-def exact_convolutions() -> None:
-    """Keep cuDNN from rounding float32 to TF32, which it does unless told; matrix products do it only when told."""
+def exact_products() -> None:
+    """Keep float32 from being rounded to TF32: cuDNN does it unless told, cuBLAS in NVIDIA's containers."""
     import torch
 
     torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
 
 
 def describe_torch(device: str) -> str:
@@ -80,7 +81,7 @@ class TorchEngine:
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
         import torch
 
-        exact_convolutions()
+        exact_products()
         self._device, self._dtype = device, dtype or torch.float32
         self.precision = str(self._dtype).removeprefix("torch.")
         self._network = load_network(checkpoint, device, dtype)
