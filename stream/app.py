@@ -94,6 +94,7 @@ def run_live(options: LiveOptions) -> None:
             open_words(options, scorer.checkpoint, clock.now, held, lines) if devices.hears else (None, None)
         )
         warm_up(devices, recording=options.record is not None)
+        scorer.warm_up(options.faces)
         if not options.input:
             _tell_people(options, lines)
         clock.restart()

@@ -13,6 +13,7 @@ from calibration.temperature import pattern_name
 from miar_rt.checkpoint import Checkpoint, load_checkpoint
 from miar_rt.engines import Engine, Scores
 from miar_rt.engines.choose import choose_engine
+from miar_rt.engines.export import input_shapes
 from miar_rt.signals import MODALITIES, Modality
 from miar_rt.window import ModelInput, WindowBuilder, as_batch
 
@@ -59,6 +60,14 @@ class Scorer:
     def answer(self, window: ModelInput) -> Answer:
         """Answer for a window with at least one modality present."""
         return self.answers([window])[0]
+
+    def warm_up(self, windows: int) -> None:
+        """Let the engine make itself ready for up to so many windows at a time, which can take minutes for each."""
+        for count in range(1, windows + 1):
+            shapes = input_shapes(self.checkpoint.spec, count, patterns=len(MODALITIES) + 1)
+            nothing = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+            presence = nothing.pop("presence")
+            self.engine.score(nothing, presence)
 
     def answers(self, windows: Sequence[ModelInput]) -> list[Answer]:
         """As ``answer`` for several windows at once, which costs little more than one."""
