@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -144,6 +147,21 @@ def test_auto_passes_over_an_engine_that_cannot_be_imported(
     assert "(cannot be imported: " in line
 
 
+@pytest.mark.parametrize(
+    "error", [OSError("libnvinfer.so.11: cannot open"), AttributeError("no SM89"), MemoryError()]
+)
+def test_auto_passes_over_an_engine_that_breaks_at_the_start(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def breaks(_: Checkpoint) -> Engine:
+        raise error
+
+    monkeypatch.setattr(choose, "RUNGS", (Rung("tensorrt", lambda: None, breaks), *RUNGS[-2:]))
+    engine, line = choose_engine("auto", checkpoint)
+    assert engine.name == "onnx"
+    assert line.endswith(f"({error})" if str(error) else "(MemoryError)")
+
+
 # ---- stepping down
 
 
@@ -199,6 +217,26 @@ def test_nobody_waits_for_a_compiler_in_the_middle_of_a_run(
     assert (engine.name, opened) == ("onnx", [])
 
 
+def test_when_nothing_on_the_gpu_goes_on_the_cpu_does(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime and torch are on the card too, and one cannot even be opened there."""
+
+    def gone(_: Checkpoint) -> Engine:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    rungs = (
+        Rung("cuda-graph", lambda: None, lambda _: OnCard(1)),
+        Rung("onnx", lambda: None, lambda _: OnCard(0, "onnx")),
+        Rung("torch", lambda: None, gone),
+    )
+    monkeypatch.setattr(choose, "RUNGS", rungs)
+    engine, _ = choose_engine("auto", checkpoint)
+    before, after = asked(engine), asked(engine)
+    np.testing.assert_array_equal(before.logits, after.logits)
+    assert engine.describe().startswith(f"onnxruntime {onnxruntime.__version__} on one CPU thread, since onnx gave")
+
+
 def failing(lives: int) -> Session:
     scorer = Scorer(random_checkpoint(), Stepping(OnCard(lives), iter([OnnxEngine(random_checkpoint())])))
     return Session(scorer, None)
@@ -244,6 +282,29 @@ def test_a_live_run_tells_its_listeners() -> None:
 
 
 # ---- the real thing, where there is a card
+
+
+GONE = """
+import sys, torch
+from pathlib import Path
+from miar_rt.checkpoint import load_checkpoint
+from miar_rt.engines.choose import choose_engine
+from miar_rt.engines.parity import everywhere, random_batch
+
+engine, _ = choose_engine("cuda-graph", load_checkpoint(Path(sys.argv[1])))
+before = engine.score(random_batch(2), everywhere(2))
+torch._assert_async(torch.zeros(1, device="cuda"))  # from here on, whatever asks the card fails
+after = engine.score(random_batch(2), everywhere(2))
+print(engine.name, abs(before.logits - after.logits).max() < 1e-3)
+"""
+
+
+@pytest.mark.skipif(no_cuda() is not None, reason=f"needs a GPU: {no_cuda()}")
+def test_a_card_that_is_lost_ends_neither_the_answers_nor_the_process(random_checkpoint_folder: Path) -> None:
+    call = [sys.executable, "-c", GONE, str(random_checkpoint_folder)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(call, capture_output=True, text=True, env=environment, check=False)
+    assert (done.stdout, done.returncode) == ("onnx True\n", 0), done.stderr
 
 
 @pytest.mark.skipif(no_cuda() is not None, reason=f"needs a GPU: {no_cuda()}")

@@ -17,7 +17,8 @@ from miar_rt.engines import EngineFailed
 from miar_rt.engines.choose import choose_engine
 from miar_rt.engines.onnx_engine import OnnxEngine
 from miar_rt.engines.parity import everywhere, random_batch
-from miar_rt.engines.sessions import ON_CPU, Graph, Providers, fastest_providers, frugal_options
+from miar_rt.engines.sessions import ON_CPU, Graph, Providers, fastest_providers, frugal_options, start_session
+from miar_rt.engines.weightless import WeightlessGraph, open_session
 from miar_rt.features.appearance import GRAPH, Appearance
 
 CROPS = np.random.default_rng(0).random((2, 48, 48)).astype(np.float32)
@@ -53,6 +54,24 @@ def test_what_makes_features_goes_on_on_the_cpu_when_the_gpu_gives_out(caplog: p
     assert "goes on on the CPU, since the GPU gave out: CUDA failure 2: out of memory" in caplog.text
 
 
+def test_a_gpu_that_cannot_be_opened_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    def open_on(providers: Providers) -> Any:
+        if providers != ON_CPU:
+            raise RuntimeError("CUDA failure 999: unknown error")
+        return start_session(str(GRAPH), frugal_options(), providers)
+
+    graph = Graph(open_on, ("CUDAExecutionProvider", *ON_CPU))
+    assert not graph.on_gpu
+    assert graph.run(["embedding"], {"crops": CROPS})[0].shape == (2, 64)
+    assert "goes on on the CPU, since the GPU gave out: CUDA failure 999" in caplog.text
+
+
+def test_a_session_says_nothing_where_results_belong(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="fit"):
+        open_session(WeightlessGraph(b"no graph", ()), {})
+    assert capfd.readouterr().out == ""
+
+
 def test_a_wrong_question_is_no_fault_of_the_gpu() -> None:
     graph = Graph(opened, ON_CPU)
     with pytest.raises(Exception, match="wrong"):
@@ -80,6 +99,7 @@ import numpy as np
 from miar_rt.checkpoint import load_checkpoint
 from miar_rt.engines.choose import choose_engine
 from miar_rt.engines.parity import everywhere, random_batch
+from miar_rt.engines.weightless import WeightlessGraph, open_session
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.text import TextEncoder, TextEncoderUnavailable
 from miar_rt.features.voice_activity import VoiceActivity

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from miar_rt.checkpoint import Checkpoint
 from miar_rt.engines import Engine, EngineUnavailable, one_line
 from miar_rt.engines.gpu import no_cuda
+from miar_rt.engines.sessions import ON_CPU
 from miar_rt.engines.stepping import Stepping
 from miar_rt.installing import install_command
 
@@ -77,6 +79,18 @@ def _onnx(checkpoint: Checkpoint) -> Engine:
     return OnnxEngine(checkpoint)
 
 
+def _onnx_on_cpu(checkpoint: Checkpoint) -> Engine:
+    from miar_rt.engines.onnx_engine import OnnxEngine
+
+    return OnnxEngine(checkpoint, ON_CPU)
+
+
+def _torch_on_cpu(checkpoint: Checkpoint) -> Engine:
+    from miar_rt.engines.torch_engine import TorchEngine
+
+    return TorchEngine(checkpoint)
+
+
 def _torch(checkpoint: Checkpoint) -> Engine:
     from miar_rt.engines.torch_engine import TorchEngine, torch_device
 
@@ -92,6 +106,15 @@ RUNGS: tuple[Rung, ...] = (
     Rung("torch", _needs("torch"), _torch),
 )
 """The engines, fastest first."""
+
+ON_THE_CPU: tuple[Rung, ...] = (
+    Rung("onnx", _needs("onnxruntime"), _onnx_on_cpu),
+    Rung("torch", _needs("torch"), _torch_on_cpu),
+)
+"""What is left when a GPU is gone."""
+
+_AT_START = (RuntimeError, MemoryError, AssertionError, OSError, AttributeError)
+"""What engines raise: torch asserts that it has CUDA, packages lack a library, other releases an attribute."""
 
 LADDER: tuple[str, ...] = tuple(rung.name for rung in RUNGS)
 
@@ -138,22 +161,16 @@ def _open(rung: Rung, checkpoint: Checkpoint, automatic: bool = False) -> Engine
         return rung.opener(checkpoint)
     except ImportError as error:
         raise EngineUnavailable(f"cannot be imported: {error}") from error
-    except (RuntimeError, MemoryError, AssertionError) as error:  # torch asserts that it has CUDA
+    except _AT_START as error:
         raise EngineUnavailable(one_line(error)) from error
 
 
 def _lower(rung: Rung, checkpoint: Checkpoint) -> Iterator[Engine]:
-    """Opens the rungs below that start at once; in the end, whatever became of a GPU, one on the CPU."""
-    from miar_rt.engines.torch_engine import TorchEngine
-
-    for lower in RUNGS[RUNGS.index(rung) + 1 :]:
-        try:
-            engine = _open(lower, checkpoint) if lower.quick else None
-        except EngineUnavailable:
-            engine = None
-        if engine is not None:
-            yield engine
-    yield _onnx(checkpoint) if rung.name == "torch" else TorchEngine(checkpoint)
+    """Opens the rungs below that start at once; in the end, whatever became of a GPU, those on the CPU."""
+    for lower in (*RUNGS[RUNGS.index(rung) + 1 :], *ON_THE_CPU):
+        if lower.quick:
+            with suppress(EngineUnavailable):
+                yield _open(lower, checkpoint)
 
 
 def _short(passed: dict[str, str]) -> str:

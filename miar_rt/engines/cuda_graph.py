@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import mmap
+import weakref
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 from miar_rt.checkpoint import Checkpoint
 from miar_rt.engines.export import OUTPUTS
 from miar_rt.engines.fixed_shapes import FixedShapes, Shapes
-from miar_rt.engines.torch_engine import describe_torch, exact_convolutions, load_network
+from miar_rt.engines.torch_engine import describe_torch, exact_products, load_network
 from miar_rt.signals import Array
 
 if TYPE_CHECKING:
@@ -41,7 +43,9 @@ class Block:
 
         sizes = [math.ceil(math.prod(shape) / ALIGNMENT) * ALIGNMENT for shape in shapes.values()]
         starts = list(accumulate(sizes, initial=0))
-        self._here = torch.zeros(starts[-1], pin_memory=device != "cpu")
+        self._here = torch.frombuffer(mmap.mmap(-1, 4 * starts[-1]), dtype=torch.float32)
+        if device != "cpu":
+            _pin(self, self._here)
         self._there = torch.zeros(starts[-1], device=device)
         self.arrays: dict[str, Array] = {}
         self.tensors: dict[str, torch.Tensor] = {}
@@ -57,6 +61,18 @@ class Block:
     def fetch(self) -> None:
         """Put the copy from the device on the current stream."""
         self._here.copy_(self._there, non_blocking=True)
+
+
+def _pin(owner: object, values: torch.Tensor) -> None:
+    """Let the GPU read and write pages directly for as long as ``owner`` lives.
+
+    Not by torch's ``pin_memory``: to give that back the GPU is asked, and one that is gone ends the whole process.
+    """
+    import torch
+
+    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    torch.cuda.check_error(runtime.cudaHostRegister(values.data_ptr(), values.nbytes, 0))
+    weakref.finalize(owner, runtime.cudaHostUnregister, values.data_ptr())
 
 
 class GraphPlan:
@@ -97,7 +113,7 @@ class GraphPlan:
         """See ``Plan``."""
         self.write(inputs)
         self.launch()
-        self.stream.synchronize()
+        self.wait()
         return self.outputs.arrays
 
     def write(self, inputs: Mapping[str, Array]) -> None:
@@ -111,6 +127,10 @@ class GraphPlan:
 
         with torch.cuda.stream(self.stream):
             self._graph.replay()
+
+    def wait(self) -> None:
+        """Until the answers are in the pinned memory."""
+        self.stream.synchronize()
 
 
 class CudaGraphEngine(FixedShapes):
@@ -128,7 +148,7 @@ class CudaGraphEngine(FixedShapes):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint.spec)
-        exact_convolutions()
+        exact_products()
         self._network = load_network(checkpoint, "cuda")
         self.warm_up()
 

@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from miar_rt.checkpoint import Checkpoint
 from miar_rt.engines import EngineFailed, Scores, one_line
 from miar_rt.engines.export import INPUTS, OUTPUTS
-from miar_rt.engines.sessions import Graph, place_of
+from miar_rt.engines.sessions import Graph, Providers, place_of
 from miar_rt.engines.weightless import open_session
 from miar_rt.signals import Array
 
 
 class OnnxEngine:
     """Runs the checkpoint's own graph: on the GPU where onnxruntime's package for it is, else on one CPU thread.
+
+    Parameters
+    ----------
+    providers
+        Where instead, as ``Graph`` takes them.
 
     Raises
     ------
@@ -23,8 +28,8 @@ class OnnxEngine:
 
     name, precision = "onnx", "float32"
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._graph: Graph | None = open_session(checkpoint.graph, checkpoint.state)
+    def __init__(self, checkpoint: Checkpoint, providers: Providers | None = None) -> None:
+        self._graph: Graph | None = open_session(checkpoint.graph, checkpoint.state, providers)
         session = self._graph.session
         found = {put.name for put in session.get_outputs()}
         if not found.issuperset(OUTPUTS) or {put.name for put in session.get_inputs()} != set(INPUTS):

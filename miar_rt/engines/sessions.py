@@ -43,6 +43,15 @@ def fastest_providers() -> Providers:
     return ON_CPU
 
 
+def start_session(
+    model: str | bytes, options: onnxruntime.SessionOptions, providers: Providers
+) -> onnxruntime.InferenceSession:
+    """A session that takes no other providers by itself: it says so on stdout, where only results belong."""
+    import onnxruntime as ort
+
+    return ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
+
+
 class Graph:
     """A session where it is fastest, which goes on on the CPU when a GPU gives out.
 
@@ -63,13 +72,17 @@ class Graph:
         self, open_on: Callable[[Providers], onnxruntime.InferenceSession], providers: Providers | None = None
     ) -> None:
         self._open = open_on
-        self.session = self._without_fallback(fastest_providers() if providers is None else providers)
+        providers = fastest_providers() if providers is None else providers
+        try:
+            self.session = open_on(providers)
+        except Exception as error:  # onnxruntime's exceptions share no base class of their own
+            if providers == ON_CPU:
+                raise
+            self._go_on_on_the_cpu(error)
 
-    def _without_fallback(self, providers: Providers) -> onnxruntime.InferenceSession:
-        session = self._open(providers)
-        # its own says so on stdout, where only results belong
-        session.disable_fallback()
-        return session
+    def _go_on_on_the_cpu(self, error: Exception) -> None:
+        log.warning("onnxruntime goes on on the CPU, since the GPU gave out: %s", one_line(error))
+        self.session = self._open(ON_CPU)
 
     @property
     def on_gpu(self) -> bool:
@@ -83,8 +96,7 @@ class Graph:
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
             if not self.on_gpu:
                 raise
-            log.warning("onnxruntime goes on on the CPU, since the GPU gave out: %s", one_line(error))
-        self.session = self._without_fallback(ON_CPU)
+            self._go_on_on_the_cpu(error)
         return self.session.run(outputs, inputs)  # type: ignore[no-any-return]
 
 

@@ -58,12 +58,13 @@ class Stepping:
             self._step_down(EngineFailed(f"numbers grew beyond {self.precision}"))
 
     def _step_down(self, error: EngineFailed) -> None:
+        # before the next one is opened: it may need the memory
+        self.running.close()
         lower = next(self._lower, None)
         if lower is None:
             raise error
         change = "" if lower.precision == self.precision else f", {lower.precision} instead of {self.precision}"
         self._fallen = f"{change}, since {self.name} gave out: {error}"
-        self.running.close()
         self._take(lower)
         log.warning("engine %s: %s", self.name, self.describe())
 

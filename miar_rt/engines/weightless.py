@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miar_rt.engines.sessions import ON_CPU, Graph, Providers, frugal_options
+from miar_rt.engines.sessions import ON_CPU, Graph, Providers, frugal_options, start_session
 from miar_rt.installing import install_command
 from miar_rt.signals import Array
 
@@ -66,7 +66,7 @@ def open_session(graph: WeightlessGraph, weights: Mapping[str, Array], providers
         options = frugal_options()
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays]
         options.add_external_initializers(list(graph.weights), values)
-        return ort.InferenceSession(graph.model, options, providers=providers)
+        return start_session(graph.model, options, providers)
 
     try:
         arrays = [np.ascontiguousarray(weights[name]) for name in graph.weights]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from miar_rt.engines.sessions import Graph, frugal_options
+from miar_rt.engines.sessions import Graph, frugal_options, start_session
 from miar_rt.features.face_crop import face_crop
 from miar_rt.features.face_tracker import Image
 from miar_rt.input_spec import APPEARANCE_SLOTS
@@ -36,14 +36,9 @@ class Appearance:
     """
 
     def __init__(self, graph: Path | None = None) -> None:
-        import onnxruntime
-
         graph = graph or GRAPH
         self.name = f"appearance {hashlib.sha256(graph.read_bytes()).hexdigest()[:12]}"
-
-        self._graph = Graph(
-            lambda providers: onnxruntime.InferenceSession(str(graph), frugal_options(), providers=providers)
-        )
+        self._graph = Graph(lambda providers: start_session(str(graph), frugal_options(), providers))
 
     @classmethod
     def wanted_by(cls, extractors: Mapping[str, str]) -> Appearance | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from miar_rt.engines.sessions import Graph, frugal_options
+from miar_rt.engines.sessions import Graph, frugal_options, start_session
 from miar_rt.features.text import (
     EXTRACTOR,
     MAX_TOKENS,
@@ -161,11 +161,9 @@ def _name(folder: Path, graph: Path) -> str:
 
 
 def _open_graph(path: Path) -> Graph:
-    import onnxruntime
-
     try:
         # by its path: weights beyond 2 GB lie in files beside it
-        return Graph(lambda where: onnxruntime.InferenceSession(str(path), frugal_options(), providers=where))
+        return Graph(lambda providers: start_session(str(path), frugal_options(), providers))
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
         raise TextEncoderUnavailable(f"cannot read the text encoder's graph {path}: {_line(error)}") from error
 

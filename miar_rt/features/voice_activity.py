@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miar_rt.engines.sessions import frugal_options
+from miar_rt.engines.sessions import ON_CPU, frugal_options, start_session
 from miar_rt.signals import Array, FeatureFrame
 
 SAMPLE_RATE = 16000
@@ -90,10 +90,8 @@ class VoiceActivity:
 
 
 def _open_session(path: Path) -> Any:
-    import onnxruntime
-
     # 0.1 ms on the CPU: a copy to a GPU and back would cost as much
-    return onnxruntime.InferenceSession(str(path), frugal_options(), providers=["CPUExecutionProvider"])
+    return start_session(str(path), frugal_options(), ON_CPU)
 
 
 @dataclass
