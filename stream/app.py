@@ -82,7 +82,7 @@ def run_live(options: LiveOptions) -> None:
         clock = CaptureClock()
         devices = Devices(options, clock, held)
         outputs = make_outputs(options, clock, devices.named)
-        scorer, why = load_scorer(options.checkpoint, options.engine)
+        scorer, why = load_scorer(options.checkpoint, options.engine, options.faces)
         held.callback(scorer.engine.close)
         lines.append(why)
         appearance = Appearance.wanted_by(scorer.checkpoint.extractors)
@@ -94,7 +94,6 @@ def run_live(options: LiveOptions) -> None:
             open_words(options, scorer.checkpoint, clock.now, held, lines) if devices.hears else (None, None)
         )
         warm_up(devices, recording=options.record is not None)
-        scorer.warm_up(options.faces)
         if not options.input:
             _tell_people(options, lines)
         clock.restart()

@@ -97,8 +97,8 @@ class Scorer:
         return self.checkpoint.temperatures.probabilities(logits, name)
 
 
-def load_scorer(checkpoint: Path | str | None, engine: str) -> tuple[Scorer, str]:
-    """A scorer, and one line that says which engine it runs in and why.
+def load_scorer(checkpoint: Path | str | None, engine: str, windows: int = 0) -> tuple[Scorer, str]:
+    """A scorer, and one line that says which engine it runs in and why; see ``Scorer.warm_up`` for ``windows``.
 
     Raises
     ------
@@ -107,7 +107,9 @@ def load_scorer(checkpoint: Path | str | None, engine: str) -> tuple[Scorer, str
     """
     loaded = load_checkpoint(checkpoint)
     chosen, why = choose_engine(engine, loaded)
-    return Scorer(loaded, chosen), why
+    scorer = Scorer(loaded, chosen)
+    scorer.warm_up(windows)
+    return scorer, why
 
 
 def availability_patterns(presence: NDArray[np.bool_]) -> NDArray[np.bool_]:

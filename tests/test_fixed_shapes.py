@@ -25,6 +25,7 @@ from miar_rt.engines.torch_engine import TorchEngine, load_network
 from miar_rt.input_spec import SPEC
 from miar_rt.signals import Array
 from miar_rt.window import as_batch
+from stream.scoring import Scorer
 
 BUILDS = {"compile", "tensorrt", "tensorrt-rtx"}
 """Engines that take a minute or more for each number of windows."""
@@ -85,6 +86,16 @@ def test_plans_are_made_once_for_each_size() -> None:
     for windows in (1, 3, 4, 2):
         engine.score(random_batch(windows), everywhere(windows))
     assert [shapes["presence"] for shapes in engine.made] == [(size, PATTERNS, 3) for size in (1, 4, 2)]
+
+
+def test_nothing_is_made_ready_once_a_run_has_begun() -> None:
+    """Up to so many faces may come."""
+    engine = OnCpu(random_checkpoint())
+    Scorer(random_checkpoint(), engine).warm_up(3)
+    assert sorted(engine.plans) == [1, 2, 4]
+    for windows in (1, 2, 3):
+        engine.score(random_batch(windows), everywhere(windows))
+    assert len(engine.made) == 3
 
 
 def test_answers_outlive_the_next_question() -> None:
