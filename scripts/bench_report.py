@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from miar_rt.engines.gpu import find_gpu
+
 PACKAGES = ("numpy", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt", "torch-tensorrt", "tensorrt-rtx")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -29,35 +31,23 @@ ELSEWHERE = {
 
 def machine() -> str:
     """Processor, cores, memory, graphics card and software, in one line."""
+    gpu = find_gpu()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     parts = [
         f"{_processor()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB",
-        _graphics() or "no GPU",
+        f"{gpu.name}, driver {gpu.driver}" if gpu else "no GPU",
         f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
     ]
     return "; ".join(parts)
 
 
 def _processor() -> str:
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found.group(1).strip() if found else platform.machine()
-
-
-def _graphics() -> str | None:
-    try:
-        asked = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return asked.stdout.strip().replace(", ", ", driver ")
+    for file, pattern in (("/proc/cpuinfo", r"model name\s*:\s*(.+)"), ("/proc/device-tree/model", r"([^\0]+)")):
+        with contextlib.suppress(OSError):
+            found = re.search(pattern, Path(file).read_text())
+            if found:
+                return found.group(1).strip()
+    return platform.machine()
 
 
 def software() -> str:
@@ -65,15 +55,7 @@ def software() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
-    for package in (
-        "numpy",
-        "torch",
-        "onnxruntime",
-        "onnxruntime-gpu",
-        "tensorrt",
-        "torch-tensorrt",
-        "tensorrt-rtx",
-    ):
+    for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
     return ", ".join([*found, *_power()])
@@ -116,8 +98,12 @@ def _cell(value: object) -> str:
 
 def section(name: str, command: str, body: str) -> str:
     """A section of the benchmarks page: what was run, when, on what, and what came out."""
-    today = datetime.datetime.now(tz=datetime.timezone.utc).date()
-    return f"## {name}\n\n`{command}`, {today}, {machine()}.\n\n{body}\n"
+    return f"## {name}\n\n`{command}`, {today()}, {machine()}.\n\n{body}\n"
+
+
+def today() -> str:
+    """The date, in UTC."""
+    return str(datetime.datetime.now(tz=datetime.timezone.utc).date())
 
 
 def page_of(name: str) -> Path:

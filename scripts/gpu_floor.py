@@ -54,9 +54,10 @@ def device_ms(work: Callable[[], object], stream: torch.cuda.Stream | None = Non
     times = []
     for _ in range(REPEATS):
         began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        began.record(stream)
-        work()
-        ended.record(stream)
+        with torch.cuda.stream(stream):
+            began.record()
+            work()
+            ended.record()
         ended.synchronize()
         times.append(float(began.elapsed_time(ended)))
     return min(times)

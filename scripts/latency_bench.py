@@ -12,50 +12,56 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_report import machine, publish, section, software, table
+from bench_report import machine, publish, section, software, table, today
 from engine_probe import time_engine, time_extractors, time_peers
 from live_probe import CAMERA, measure_live
 from stage_probe import measure_stages
 
 from miar_rt.checkpoint import Checkpoint, load_checkpoint
 from miar_rt.engines import EngineUnavailable
-from miar_rt.engines.choose import AUTO, LADDER
+from miar_rt.engines.choose import AUTO, LADDER, NAMES
 from miar_rt.signals import MODALITIES
 
 TIMES = ("p50", "p95", "p99", "max")
 ENGINE_COLUMNS = ("engine", "precision", "batch", "beside", *TIMES, "windows_per_s", "times_torch", "rss_mb")
 GPU_COLUMNS = (
-    "device_ms", "host_us", "kernels", "reading_ms", "launching_ms", "floor_ms", "times_floor", "gpu_mb",
+    "device_ms", "copy_in_ms", "copy_out_ms", "host_us", "kernels", "reading_ms", "launching_ms", "floor_ms",
+    "times_floor", "gpu_mb",
 )  # fmt: skip
+ON_GPU = (
+    "`device_ms`: copies and kernels by CUDA events; `host_us`: what the processor does for a score but wait; "
+    "`floor_ms`: the weights read once and every kernel launched once; `gpu_mb`: in use on the whole GPU."
+)
 WHOLE_RUN = ("cpu_cores", "rss_mb", "first_result_s")
 
 
 def bench_engines(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """Rows for every engine and batch with ratios against plain torch, and for the networks that make features."""
     checkpoint = load_checkpoint(arguments.checkpoint)
-    names = LADDER if arguments.engines == "all" else arguments.engines.split(",")
     rows: list[dict[str, Any]] = []
     absent = []
-    for name in names:
+    for name in arguments.engines:
         try:
             rows += time_engine(name, checkpoint, arguments.batch, arguments.iterations, arguments.warmup)
         except EngineUnavailable as error:
-            absent.append(f"- `{name}` was not run: {str(error).partition(': ')[2]}")
+            why = re.search(r"\((.*)\); available", str(error))
+            absent.append(f"- `{name}` was not run: {why.group(1) if why else error}")
     compare(rows)
     others = time_extractors(arguments.iterations, arguments.warmup)
     peers = time_peers(checkpoint, arguments.iterations, arguments.warmup)
-    columns = ENGINE_COLUMNS + (GPU_COLUMNS if any("kernels" in row for row in rows) else ())
+    on_gpu = any("gpu_mb" in row for row in rows)
     parts = [
         f"{software()}.",
         "Milliseconds a batch, four availability patterns a window, full windows; `times_torch` is the speed "
         "against plain torch in the same run; `busy cores`: all others were kept busy. `rss_mb` is what the engine "
-        "added to the process, up to then.",
-        shown(columns, rows),
+        "added to the process, up to then." + (f" {ON_GPU}" if on_gpu else ""),
+        shown(ENGINE_COLUMNS + (GPU_COLUMNS if on_gpu else ()), rows),
         "\n".join(absent),
         "The networks that make features, one thread, milliseconds:",
         shown(("network", "beside", *TIMES), others),
@@ -94,7 +100,8 @@ def bench_live(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     runs: list[tuple[str, float, tuple[str, ...]]] = [(f"{rate:g}", rate, ()) for rate in arguments.rates]
     runs.append((f"{arguments.rates[0]:g}, sound only", arguments.rates[0], ("--no-camera",)))
     for name, rate, more in runs:
-        measured = measure_live(arguments.live, arguments.seconds, rate, arguments.checkpoint, more)
+        options = ("--engine", arguments.engines[0], *more)
+        measured = measure_live(arguments.live, arguments.seconds, rate, arguments.checkpoint, options)
         found[f"rate {name}"] = measured
         rows += [[name, what, *stage.values()] for what, stage in measured["stages"].items()]
         rows += [[name, what, measured[what], "", "", "", ""] for what in WHOLE_RUN]
@@ -113,8 +120,7 @@ def bench_live(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 def by_stage(arguments: argparse.Namespace) -> tuple[dict[str, dict[str, float]], str]:
     """The path one stage after another, without words, and the table of it."""
     checkpoint = load_checkpoint(arguments.checkpoint)
-    engine = AUTO if arguments.engines == "all" else arguments.engines
-    found = measure_stages(arguments.live, arguments.seconds, arguments.rates[0], checkpoint, engine)
+    found = measure_stages(arguments.live, arguments.seconds, arguments.rates[0], checkpoint, arguments.engines[0])
     text = (
         "By stage, one after the other in one thread, in milliseconds: `capture` is decoding the file, `copy in` "
         "puts a window into the engine's inputs, `encode and send` ends when a websocket client on this machine "
@@ -127,9 +133,9 @@ def by_stage(arguments: argparse.Namespace) -> tuple[dict[str, dict[str, float]]
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--engines", default="all", help="all, or a list as onnx,torch")
-    parser.add_argument("--batch", default="1,4,16", type=lambda text: [int(n) for n in text.split(",")])
-    parser.add_argument("--iterations", type=int, default=200)
+    parser.add_argument("--engines", default="all", help="all, or a list as onnx,torch; one with --live")
+    parser.add_argument("--batch", default="1,4,16", type=lambda text: [positive(n) for n in text.split(",")])
+    parser.add_argument("--iterations", type=positive, default=200)
     parser.add_argument("--warmup", type=int, default=20)
     parser.add_argument("--checkpoint", type=Path, default=None)
     parser.add_argument("--live", type=Path, help="measure the whole path with this file, or `camera`, instead")
@@ -138,7 +144,34 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--markdown", type=Path, help="write the section here")
     parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    everything = (AUTO,) if arguments.live else LADDER
+    arguments.engines = everything if arguments.engines == "all" else tuple(arguments.engines.split(","))
+    if unknown := [name for name in arguments.engines if name not in NAMES]:
+        parser.error(f"unknown engine {unknown[0]!r}: choose from {', '.join(NAMES)}")
+    if arguments.live and len(arguments.engines) > 1:
+        parser.error("one engine at a time with --live")
+    return arguments
+
+
+def positive(text: str) -> int:
+    """A number above 0."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
+def command_of(arguments: argparse.Namespace) -> str:
+    """The command line that measures this again."""
+    engines = ",".join(arguments.engines)
+    if arguments.live:
+        rates = ",".join(f"{rate:g}" for rate in arguments.rates)
+        chosen = f"--live FILE --engines {engines} --seconds {arguments.seconds:g} --rates {rates}"
+    else:
+        engines = "all" if arguments.engines == LADDER else engines
+        batch = ",".join(map(str, arguments.batch))
+        chosen = f"--engines {engines} --batch {batch} --iterations {arguments.iterations}"
+    return f"python scripts/latency_bench.py {chosen}"
 
 
 def main() -> None:
@@ -146,11 +179,11 @@ def main() -> None:
     arguments = parse()
     figures, body = bench_live(arguments) if arguments.live else bench_engines(arguments)
     name = "The live path" if arguments.live else "The network by engine"
-    command = "python scripts/latency_bench.py" + (" --live FILE" if arguments.live else "")
-    text = section(name, command, body)
+    text = section(name, command_of(arguments), body)
     print(text)
     if arguments.json:
-        document = {"machine": machine(), "software": software(), "figures": figures}
+        made = {"command": command_of(arguments), "date": today(), "machine": machine(), "software": software()}
+        document = {**made, "figures": figures}
         arguments.json.write_text(json.dumps(document, indent=1))
     if arguments.markdown:
         arguments.markdown.write_text(text)
