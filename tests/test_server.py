@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from stream.events import Status, Transcript
+from stream.events import Landmarks, Status, Transcript
 from stream.serving import fanout, protocol
 from stream.serving.pages import FILES
 from stream.serving.schema import json_schema
@@ -107,6 +107,19 @@ def test_max_rate_keeps_the_newest(server: Server) -> None:
     assert first == 1
     assert second > first
     assert server.dropped.get("max_rate", 0) >= second - first - 1
+
+
+def test_max_rate_bounds_landmarks_by_themselves(server: Server) -> None:
+    with open_socket(server) as client:
+        identify(client, events=["result", "landmarks", "status"], max_rate=1)
+        for at in range(10):
+            server.publish(Landmarks(media_time=at, aspect=1.0, points=None))
+        server.publish(result(1))
+        server.publish(Status(media_time=0.0, modality=None, state="running", detail="", dropped={}))
+        heard = [receive(client) for _ in range(3)]
+    assert [one["type"] for one in heard] == ["landmarks", "result", "status"]
+    assert heard[0]["media_time"] == 0
+    assert server.dropped["max_rate"] == 9
 
 
 def test_publishing_before_and_after_is_harmless() -> None:

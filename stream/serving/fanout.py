@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from websockets.frames import Frame, Opcode
 
@@ -19,6 +19,8 @@ from stream.serving.sockets import BoundedConnection
 
 CONGESTED_BYTES = 64 * 1024
 """A client with more than this unsent is passed by; with the kernel's part it bounds a client's memory."""
+BOUNDED = frozenset({"result", "landmarks"})
+"""What ``max_rate`` bounds, each for itself."""
 CATCH_UP_SECONDS = 0.05
 GIVE_UP_SECONDS = 30.0
 """A client congested for so long is disconnected."""
@@ -49,7 +51,7 @@ class Listener:
     socket: BoundedConnection
     connection: protocol.Connection
     held: Encoded | None = None
-    next_due: float = float("-inf")
+    next_due: dict[str, float] = field(default_factory=dict)
     congested_since: float | None = None
     lost: int = 0
     closing: Future[None] | None = None
@@ -57,6 +59,18 @@ class Listener:
     def wants(self, event: Encoded) -> bool:
         """Whether the client asked for this kind of event."""
         return self.connection.ready and event.name in self.connection.events
+
+    def due(self, kind: str, now: float) -> bool:
+        """Whether ``max_rate`` allows another event of this kind."""
+        return now >= self.next_due.get(kind, float("-inf"))
+
+    def took(self, kind: str, now: float) -> None:
+        """Note that an event of this kind goes out."""
+        if self.connection.max_rate is not None:
+            # a little late is made up for, so that the mean comes near the limit and stays below it
+            interval = 1.0 / self.connection.max_rate
+            behind = now - min(interval / 2.0, CATCH_UP_SECONDS)
+            self.next_due[kind] = max(self.next_due.get(kind, behind), behind) + interval
 
     def send(self, event: Encoded) -> None:
         """Write ``event`` to the socket."""
@@ -105,8 +119,9 @@ class Fanout:
         """Send what waits in slots whose time has come."""
         for listener in list(self._holders):
             held = listener.held
-            if held is not None and now >= listener.next_due and not listener.congested(now):
-                self._release(listener, now)
+            if held is not None and listener.due(held.name, now) and not listener.congested(now):
+                self._release(listener)
+                listener.took(held.name, now)
                 listener.send(held)
 
     def ask(self) -> None:
@@ -132,16 +147,17 @@ class Fanout:
         return [one for one in stuck if now - (one.congested_since or now) > GIVE_UP_SECONDS]
 
     def _admit(self, listener: Listener, event: Encoded, now: float) -> bool:
-        if not event.is_result:
-            if listener.congested(now):
-                self._lose(listener, "congested")
-                return False
-            return True
-        if listener.congested(now) or now < listener.next_due:
+        congested = listener.congested(now)
+        late = event.name in BOUNDED and not listener.due(event.name, now)
+        if event.is_result and (congested or late):
             self._hold(listener, event)
-            return False
-        self._release(listener, now)
-        return True
+        elif congested or late:
+            self._lose(listener, "congested" if congested else "max_rate")
+        else:
+            listener.took(event.name, now)
+            if event.is_result:
+                self._release(listener)
+        return not (congested or late)
 
     def _hold(self, listener: Listener, event: Encoded) -> None:
         if listener.held is not None:
@@ -149,13 +165,9 @@ class Fanout:
         listener.held = event
         self._holders.add(listener)
 
-    def _release(self, listener: Listener, now: float) -> None:
+    def _release(self, listener: Listener) -> None:
         listener.held = None
         self._holders.discard(listener)
-        if listener.connection.max_rate is not None:
-            # a little late is made up for, so that the mean comes near the limit and stays below it
-            interval = 1.0 / listener.connection.max_rate
-            listener.next_due = max(listener.next_due, now - min(interval / 2.0, CATCH_UP_SECONDS)) + interval
 
     def _lose(self, listener: Listener, cause: str) -> None:
         listener.lost += cause == "congested"

@@ -120,7 +120,7 @@ class Reply(msgspec.Struct, frozen=True, tag_field="type", tag="reply", kw_only=
 
 
 class Identify(msgspec.Struct, frozen=True, tag_field="type", tag="identify", kw_only=True):
-    """Who the client is and what it wants: ``max_rate`` bounds results a second, the newest win."""
+    """Who the client is and what it wants: ``max_rate`` bounds results a second, and landmarks; the newest win."""
 
     token: str | None = None
     events: tuple[str, ...] | None = None

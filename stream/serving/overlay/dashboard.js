@@ -1,4 +1,5 @@
-// The dashboard: takes messages as they come and shows the newest once a picture.
+// The dashboard: takes messages as they come and shows the newest once a picture. Every picture of the page costs
+// about as much, whatever changed in it: rate=30 in the query string asks for more of them.
 
 import { Calibration } from "./calibrate.js";
 import { Devices, Pause, switchTheme } from "./controls.js";
@@ -6,7 +7,7 @@ import { LatencyTable } from "./latency.js";
 import { FaceMesh } from "./mesh.js";
 import { Recording } from "./record.js";
 import {
-  CONNECTION_TEXT, MODALITY_NAMES, ageText, byId, connect, element, makeBars, percent, reasonText, setBars,
+  CONNECTION_TEXT, MODALITY_NAMES, ageText, byId, connect, element, makeBars, option, percent, reasonText, setBars,
   setScale, setText, signed,
 } from "./parts.js";
 import { Timeline } from "./timeline.js";
@@ -20,7 +21,8 @@ const SIGNS = { text: "“”", audio: "♪", vision: "☺" };
 const timeline = new Timeline(byId("timeline"));
 const latency = new LatencyTable();
 const mesh = new FaceMesh(byId("mesh"));
-const client = connect({ events: ["result", "status", "landmarks", "calibration"] });
+const events = ["result", "status", "landmarks", "calibration"];
+const client = connect({ events, maxRate: option("rate", 5, 1, 60) });
 const pause = new Pause(client, showCapturing);
 const recording = new Recording(client, showCapturing);
 new Calibration(client);

@@ -4,14 +4,11 @@
 //   scale=1.5   side=left|right   edge=bottom|top   min=0.4 (confidence below which no label is named)   rate=15
 
 import {
-  CONNECTION_TEXT, MODALITY_NAMES, byId, connect, element, makeBars, percent, reasonText, setBars, setScale, setText,
+  CONNECTION_TEXT, MODALITY_NAMES, byId, connect, element, makeBars, option, percent, reasonText, setBars, setScale,
+  setText,
 } from "./parts.js";
 
 const query = new URLSearchParams(location.search);
-const number = (name, fallback, low, high) => {
-  const value = Number.parseFloat(query.get(name) ?? "");
-  return Number.isFinite(value) ? Math.min(Math.max(value, low), high) : fallback;
-};
 const KNOWN = ["label", "bars", "sentiment", "presence", "transcript"];
 const asked = (query.get("parts") ?? "").split(",").filter(Boolean);
 const unknown = asked.filter((part) => !KNOWN.includes(part));
@@ -34,8 +31,8 @@ function paint(classes) {
   }
 }
 
-const least = number("min", 0, 0, 1);
-const client = connect({ events: ["result"], maxRate: number("rate", 15, 1, 60) });
+const least = option("min", 0, 0, 1);
+const client = connect({ events: ["result"], maxRate: option("rate", 15, 1, 60) });
 let bars = new Map();
 let ends = [-3, 3];
 let chips = {};
@@ -54,7 +51,7 @@ function fit() {
     (innerWidth - 2 * MARGIN) / panel.offsetWidth,
     (innerHeight - 2 * MARGIN) / panel.offsetHeight,
   );
-  panel.style.setProperty("--scale", Math.max(Math.min(number("scale", 1, 0.25, 6), room), 0.1));
+  panel.style.setProperty("--scale", Math.max(Math.min(option("scale", 1, 0.25, 6), room), 0.1));
 }
 new ResizeObserver(fit).observe(panel);
 addEventListener("resize", fit);

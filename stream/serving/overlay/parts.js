@@ -18,6 +18,13 @@ const REASONS = {
 export const reasonText = (reason) => REASONS[reason] ?? reason ?? "absent";
 export const percent = (share) => `${Math.round(share * 100)} %`;
 export const signed = (value) => `${value <= -0.05 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+
+// A number of the query string, within bounds.
+export function option(name, fallback, low, high) {
+  const value = Number.parseFloat(new URLSearchParams(location.search).get(name) ?? "");
+  return Number.isFinite(value) ? Math.min(Math.max(value, low), high) : fallback;
+}
+
 export const byId = (id) => document.getElementById(id);
 
 export function ageText(milliseconds) {
