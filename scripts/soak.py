@@ -1,19 +1,29 @@
-"""A long run on a looping file: whether the age of results, memory, threads, files or queues grow.
+"""A long run: whether the age of results, memory, threads, files or queues grow.
+
+With ``--devices`` a file plays into a real PulseAudio microphone and a real MJPEG camera; else it is looped.
 
 Example
 -------
-    python scripts/soak.py talk.mp4 --minutes 30 --publish
+    python scripts/soak.py talk.mp4 --devices --minutes 45 --publish
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+import os
+import tempfile
+import wave
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from bench_report import publish, section, table
-from live_probe import Run
+from live_probe import CAMERA, Run
+from stand_ins import MjpegCamera, PulseMicrophone, jpegs
+
+from stream.events import SAMPLE_RATE, AudioChunk, VideoFrame
+from stream.sources.media_file import MediaFile
 
 SETTLE_SECONDS = 60.0
 """Caches fill in the first minute; a slope is what goes on after it."""
@@ -47,22 +57,62 @@ def rows_of(run: Run, settle: float) -> list[list[object]]:
     return rows
 
 
+@contextlib.contextmanager
+def devices(file: Path, minutes: float) -> Iterator[tuple[str, ...]]:
+    """A file played into devices; the options that ask for them, of which the last ``--camera`` counts."""
+    media = MediaFile(file)
+    items = list(media.packets())
+    pictures = [item.image for item in items if isinstance(item, VideoFrame)]
+    sound = np.concatenate([item.samples for item in items if isinstance(item, AudioChunk)])
+    with tempfile.TemporaryDirectory(prefix="soak") as name, contextlib.ExitStack() as held:
+        folder = Path(name)
+        camera, microphone = (
+            MjpegCamera(jpegs(pictures), len(pictures) / (media.duration or 1.0)),
+            PulseMicrophone(folder),
+        )
+        os.environ.update(microphone.variables)
+        held.callback(microphone.stop)
+        microphone.start()
+        held.callback(camera.stop)
+        camera.start()
+        microphone.play(looped(sound, minutes + 5.0, folder / "sound.wav"))
+        yield "--camera", camera.url
+
+
+def looped(sound: np.ndarray, minutes: float, path: Path) -> Path:
+    """Sound again and again in a little noise, because a room is never digitally silent."""
+    noise = np.random.default_rng(1).integers(-20, 21, len(sound))
+    once = np.clip(sound + noise, -32768, 32767).astype(np.int16).tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        for _ in range(int(minutes * 60.0 * SAMPLE_RATE / len(sound))):
+            file.writeframes(once)
+    return path
+
+
 def main() -> None:
     """Run, print, and publish if asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("file", type=Path)
+    parser.add_argument("--devices", action="store_true", help="play the file into stand-ins for devices")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--settle", type=float, default=SETTLE_SECONDS, help="seconds at the start left out")
     parser.add_argument("--checkpoint", type=Path, default=None)
     parser.add_argument("--publish", action="store_true", help="put the section into its page of docs/")
     arguments = parser.parse_args()
-    run = Run(arguments.file, arguments.minutes * 60.0, checkpoint=arguments.checkpoint)
+    given = devices(arguments.file, arguments.minutes) if arguments.devices else contextlib.nullcontext(())
+    with given as more:
+        file = CAMERA if arguments.devices else arguments.file
+        run = Run(file, arguments.minutes * 60.0, checkpoint=arguments.checkpoint, more=more)
     if run.returncode:
         raise SystemExit(f"miar-live failed: {run.complaint.strip()}")
     shown = table(["what", "median", "change an hour", "standard error"], rows_of(run, arguments.settle))
     dropped = ", ".join(f"{n} {name}" for name, n in run.statuses[-1]["dropped"].items()) if run.statuses else ""
-    body = f"{len(run.results)} results in {arguments.minutes:g} minutes; dropped: {dropped}.\n\n{shown}"
-    text = section("A long run", f"python scripts/soak.py FILE --minutes {arguments.minutes:g}", body)
+    load = f"The machine, of {os.cpu_count()} cores, had a load of {os.getloadavg()[2]:.1f} in the last 15 minutes"
+    told = f"{len(run.results)} results in {arguments.minutes:g} minutes; dropped: {dropped}."
+    body = f"{told} {load}.\n\n{shown}"
+    played = " --devices" if arguments.devices else ""
+    text = section("A long run", f"python scripts/soak.py FILE{played} --minutes {arguments.minutes:g}", body)
     print(text)
     if arguments.publish:
         publish("A long run", text)
