@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from bench_report import publish, section, table
 from live_probe import CAMERA, Run
+from numpy.typing import NDArray
 from stand_ins import MjpegCamera, PulseMicrophone, jpegs
 
 from stream.events import SAMPLE_RATE, AudioChunk, VideoFrame
@@ -79,7 +80,7 @@ def devices(file: Path, minutes: float) -> Iterator[tuple[str, ...]]:
         yield "--camera", camera.url
 
 
-def looped(sound: np.ndarray, minutes: float, path: Path) -> Path:
+def looped(sound: NDArray[np.int16], minutes: float, path: Path) -> Path:
     """Sound again and again in a little noise, because a room is never digitally silent."""
     noise = np.random.default_rng(1).integers(-20, 21, len(sound))
     once = np.clip(sound + noise, -32768, 32767).astype(np.int16).tobytes()

@@ -1,4 +1,7 @@
-"""What ``miar replay`` does: open what made a recording, score it again, and tell how the results compare."""
+"""What ``miar replay`` does: open what made a recording, score it again, and tell how the results compare.
+
+Where it is asked for, what comes out is served as if it were live.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,10 @@ from stream.recordings import find_recording
 from stream.replay import Recording, Replay
 from stream.report import FILES, Report, SourceInfo, check_writable
 from stream.scoring import Scorer, load_scorer
+from stream.serving.protocol import HelloInfo
+from stream.serving.server import Server
+
+LOOK_SECONDS = 0.05
 
 
 def run_replay(folder: Path, options: ReplayOptions) -> None:
@@ -29,6 +36,7 @@ def run_replay(folder: Path, options: ReplayOptions) -> None:
     Exception
         One of ``app.WRONG_INPUT`` before anything is scored or written.
     """
+    pace = options.pace
     folder = find_recording(folder)
     recording = Recording(folder)
     if options.out is not None:
@@ -40,8 +48,11 @@ def run_replay(folder: Path, options: ReplayOptions) -> None:
         model = scorer.checkpoint
         encoder = open_encoder(options.text_encoder, model.extractors, model.text_adapter) if words else None
         replay = Replay(recording, scorer, encoder)
+        events = replay.run() if pace is None else paced(replay.run(), pace)
+        if options.port is not None:
+            events = _served(events, held.enter_context(_server(options.port, recording, scorer)))
         began = time.monotonic()
-        _play(replay, recording, options.out)
+        _play(events, recording, options.out)
         took = time.monotonic() - began
     _tell(recording, options.out)
     line = f"{replay.comparison}; {recording.length:.1f} s in {took:.1f} s"
@@ -75,9 +86,40 @@ def _another(manifest: Manifest, scorer: Scorer) -> bool:
     return manifest.checkpoint_sha256 != scorer.checkpoint.sha256
 
 
-def _play(replay: Replay, recording: Recording, out: Path | None) -> None:
+def paced(events: Iterator[Outgoing], speed: float) -> Iterator[Outgoing]:
+    """Each event when it is due, ``speed`` times as fast as it was."""
+    began: float | None = None
+    for event in events:
+        due = event.media_time / speed
+        began = time.monotonic() - due if began is None else began
+        time.sleep(max(began + due - time.monotonic(), 0.0))
+        yield event
+
+
+def _server(port: int, recording: Recording, scorer: Scorer) -> Server:
+    config = recording.manifest.config
+    name = f"recording {recording.folder.resolve().name}"
+    sources = {str(modality): name for modality in config.listening_to}
+    told = HelloInfo(
+        rate=config.rate, checkpoint=scorer.checkpoint.name, engine=scorer.engine.name, sources=sources
+    )
+    return Server(port=port, describe=told)
+
+
+def _served(events: Iterator[Outgoing], server: Server) -> Iterator[Outgoing]:
+    """The events once they have gone out; the first waits until somebody is there to take it."""
+    say(f"dashboard {server.url}")
+    say("waiting for somebody to look")
+    while not server.wanted("result"):
+        time.sleep(LOOK_SECONDS)
+    for event in events:
+        server.publish(event)
+        yield event
+
+
+def _play(events: Iterator[Outgoing], recording: Recording, out: Path | None) -> None:
     end = recording.manifest.end
-    events = progress("replaying", replay.run(), end.began + end.seconds if end else None)
+    events = progress("replaying", events, end.began + end.seconds if end else None)
     if out is None:
         for _ in events:
             pass

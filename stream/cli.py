@@ -30,7 +30,7 @@ from stream.cli_options import (
     TextOnly,
 )
 from stream.cli_profiles import calibrate, profiles_app
-from stream.cli_sessions import sessions_app
+from stream.cli_sessions import replay, sessions_app
 from stream.commands import STOPS
 from stream.completion import corpora
 
@@ -58,6 +58,9 @@ def _show_version(wanted: bool) -> None:
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(profiles_app, name="profiles")
 app.command(epilog="Example:  miar calibrate --profile ann")(calibrate)
+app.command(epilog="Examples:  miar replay session-1 --out session-1-report  |  miar replay session-1 --serve")(
+    replay
+)
 
 Version = Annotated[
     bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
@@ -158,22 +161,6 @@ def analyze(
             faces=faces,
         ),
     )
-
-
-@app.command(epilog="Example:  miar replay session-1 --out session-1-report")
-def replay(
-    folder: Annotated[Path, typer.Argument(help="A recording, as miar-live --record writes it.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for a report, as of miar analyze.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Instead of the one of the recording.")] = None,
-    checkpoint: Checkpoint = None,
-    text_encoder: TextEncoder = None,
-    debug: Debug = False,  # noqa: ARG001 - read by the wrapper
-) -> None:
-    """Score a recording again and compare the results."""
-    from stream.app_replay import run_replay
-    from stream.options import ReplayOptions
-
-    run_replay(folder, ReplayOptions(out, engine, checkpoint, text_encoder))
 
 
 @app.command(epilog="Example:  miar devices --json")

@@ -80,12 +80,24 @@ class CalibrateOptions:
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """Everything ``miar replay`` can be told besides the recording; see its ``--help``."""
+    """Everything ``miar replay`` can be told besides the recording; see its ``--help``.
+
+    ``port`` is ``None`` where nothing is served, and ``speed`` where it was not said.
+    """
 
     out: Path | None = None
     engine: str | None = None
     checkpoint: Path | None = None
     text_encoder: Path | None = None
+    port: int | None = None
+    speed: float | None = None
+
+    @property
+    def pace(self) -> float | None:
+        """Times as fast as it was recorded; ``None`` for as fast as it goes. ``ValueError`` where it is none."""
+        if self.speed is not None and not 0.0 < self.speed < math.inf:
+            raise ValueError(f"--speed must be more than 0 and finite, not {self.speed:g}")
+        return 1.0 if self.speed is None and self.port is not None else self.speed
 
 
 def check_options(options: LiveOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -15,12 +16,13 @@ from cli_runs import Outcome, run, start
 from live_parts import Words
 from media_makers import quadrants, tone, write_video
 from session_records import Recorded
+from websockets.exceptions import ConnectionClosed
 
 from miar_rt.features.text import TextEncoder, TextEncoderUnavailable
 from miar_rt.signals import Word, WordsUpdate
 from stream.recording_format import EVENTS, MANIFEST, read_manifest
 from stream.replay import Recording
-from stream.report import FILES
+from stream.report import FILES, RESULTS
 from stream.serving.client import SyncMiarClient
 
 LONG = 60.0
@@ -75,6 +77,31 @@ def test_a_live_run_is_replayed_and_reported(
     replayed = [json.loads(line) for line in (outs[0] / "results.jsonl").read_text().splitlines()]
     assert replayed == [{**result, "time": None, "latency_ms": None} for result in shown]
     assert json.loads((outs[0] / "summary.json").read_text())["transcript"]["text"] == "good bye"
+
+
+def test_a_recording_is_served_as_if_it_were_live(
+    recorded: Recorded, tmp_path: Path, random_checkpoint_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    call = ["--checkpoint", random_checkpoint_folder, "--serve", "--port", 0, "--out", tmp_path]
+    process = start("miar", "replay", recorded.folder, *call, "--speed", 4)
+    assert process.stderr is not None
+    url = next(line for line in iter(process.stderr.readline, "") if line.startswith("dashboard ")).split()[1]
+    heard = {}
+    with contextlib.suppress(OSError, ConnectionClosed):
+        for result in SyncMiarClient(url.replace("http", "ws"), reconnect=False):
+            heard[result.seq] = result.emotions
+    assert "results identical" in process.communicate(timeout=LONG)[1]
+    assert process.returncode == 0
+    written = {
+        one["seq"]: one["emotions"] for one in map(json.loads, (tmp_path / RESULTS).read_text().splitlines())
+    }
+    # whoever is late is given the newest, here as in a live run
+    assert len(heard) > len(written) / 2
+    assert [seq for seq, emotions in heard.items() if emotions != written[seq]] == []
+    assert max(heard) == max(written)
+    for speed in ("0", "inf"):
+        said = replay(capfd, recorded.folder, random_checkpoint_folder, "--speed", speed)
+        assert_refused(said, "--speed must be more than 0")
 
 
 def begin(clip: Path, folder: Path, quiet: list[str]) -> tuple[subprocess.Popen[str], float]:
