@@ -6,13 +6,14 @@ A profile holds statistics and nothing else: no sound, no picture, no words.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import math
 import os
 import shlex
 import tempfile
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import platformdirs
 from calibration.baseline import Floats, Neutral
 
 FORMAT, VERSION = "miar-profile", 1
-SUFFIX = ".json"
+SUFFIX, PARTIAL = ".json", ".profile-"
 LONGEST_NAME = 64
 LONGEST_FILE_NAME = 240
 """In bytes: file systems take 255, and something must be left for the suffix."""
@@ -155,13 +156,25 @@ class Profiles:
             raise ProfileError(f"profile {name!r} is damaged ({error}): {again}") from error
         return Profile(checked_name(name), document.created, inputs, neutral)
 
-    def save(self, profile: Profile) -> Path:
+    def stamp(self, name: str) -> int:
+        """Tells one version of a profile from another; 0 where there is none."""
+        try:
+            return self.path(name).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def save(self, profile: Profile, since: int | None = None) -> Path:
         """Write a profile: the old one or the new one is there at any time, never a part of one.
+
+        Parameters
+        ----------
+        since
+            The ``stamp`` of what may be replaced; nothing that another program has made since is.
 
         Raises
         ------
         ProfileError
-            When the name is none or the folder cannot be written.
+            When the name is none, the folder cannot be written, or another program was quicker.
         """
         path = self.path(profile.name)
         document = _Document(
@@ -173,10 +186,29 @@ class Profiles:
         )
         self.make_folder()
         try:
-            write_private(path, msgspec.json.encode(document) + b"\n")
+            with self._alone():
+                if since is not None and self.stamp(profile.name) not in {0, since}:
+                    raise ProfileError(
+                        f"not stored: another program has made profile {profile.name!r} meanwhile, which is kept"
+                    )
+                write_private(path, msgspec.json.encode(document) + b"\n")
         except OSError as error:
             raise ProfileError(f"cannot write {path}: {error.strerror}") from error
         return path
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other program writes here meanwhile; what one left half written when it was killed is removed."""
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            # some network drives have no locks
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                for partial in self.folder.glob(f"{PARTIAL}*"):
+                    partial.unlink(missing_ok=True)
+            yield
+        finally:
+            os.close(folder)
 
     def make_folder(self) -> None:
         """Make sure that profiles can be written; ``ProfileError`` says why not."""
@@ -280,7 +312,7 @@ def _require_sense(document: _Document) -> None:
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".profile-")
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

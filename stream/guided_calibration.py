@@ -39,6 +39,7 @@ def run_calibrate(name: str, options: CalibrateOptions) -> None:
     """
     name, store, live = checked_name(name), Profiles(), as_live(options)
     store.make_folder()
+    since = store.stamp(name)
     scorer, why = load_scorer(options.checkpoint, options.engine)
     with contextlib.closing(scorer.engine):
         say(why)
@@ -48,7 +49,7 @@ def run_calibrate(name: str, options: CalibrateOptions) -> None:
             judged = judge(name, stretch, scorer)
             if isinstance(judged, Complaint):
                 raise RunFailed(f"not stored: {judged}")
-            path = store.save(judged.profile)
+            path = store.save(judged.profile, since)
     say(f"before: {summary(judged.before)}")
     say(f"after:  {summary(judged.after)}")
     say(f"profile {name}, {told_seconds(judged.profile)}: {path}")

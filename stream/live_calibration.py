@@ -85,7 +85,7 @@ class LiveCalibration(Onlooker):
             if self._running is not None:
                 raise RequestError("busy", f"a calibration of {self._running.name!r} is running: wait for its end")
             self._cancelled.clear()
-            self._running = run = _Run(name, seconds, self._now(), self._captured)
+            self._running = run = _Run(name, seconds, self._now(), self._captured, store.stamp(name))
         threading.Thread(target=self._attend, args=(run, store), name="miar-calibrate", daemon=True).start()
         return {"profile": name, "seconds": seconds, "task": run.task, "lines": run.lines}
 
@@ -137,7 +137,7 @@ class LiveCalibration(Onlooker):
         if isinstance(judged, Complaint):
             return run.rejected(judged.code, f"not stored: {judged}")
         try:
-            store.save(judged.profile)
+            store.save(judged.profile, run.since)
         except ProfileError as error:
             return run.rejected("not_saved", str(error))
         baseline = personal(judged.profile.neutral)
@@ -148,9 +148,9 @@ class LiveCalibration(Onlooker):
 class _Run:
     """One calibration and what it has seen and heard so far."""
 
-    def __init__(self, name: str, seconds: float, began: float, captured: frozenset[Modality]) -> None:
+    def __init__(self, name: str, seconds: float, began: float, captured: frozenset[Modality], since: int) -> None:
         sees, hears = "vision" in captured, "audio" in captured
-        self.name = name
+        self.name, self.since = name, since
         self.task = instructions(seconds, sees, hears)
         self.lines = LINES if hears else ()
         self.open = True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +57,36 @@ def test_only_statistics_are_in_the_file(store: Profiles) -> None:
     document = json.loads(store.save(profile()).read_text())
     assert set(document) == {"format", "version", "created", "inputs", "neutral"}
     assert {tuple(part) for part in document["neutral"].values()} == {("location", "spread", "seconds")}
+
+
+def test_what_another_program_made_meanwhile_is_kept(store: Profiles) -> None:
+    since = store.stamp("ann")
+    assert since == 0
+    store.save(profile(), since)
+    with pytest.raises(ProfileError, match="another program has made profile 'ann' meanwhile, which is kept"):
+        store.save(profile(created=1.0), since)
+    assert store.load("ann", WIDTHS, INPUTS).created == 1_763_630_000.0
+    since = store.stamp("ann")
+    store.delete("ann")
+    store.save(profile(created=1.0), since)
+    assert store.load("ann", WIDTHS, INPUTS).created == 1.0
+
+
+def test_many_at_once_leave_one_whole_profile(store: Profiles) -> None:
+    store.make_folder()
+    (store.folder / ".profile-killed").write_text("half")
+    stored: list[float] = []
+
+    def write(number: int) -> None:
+        with contextlib.suppress(ProfileError):
+            store.save(profile(created=float(number)), 0)
+            stored.append(float(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    (winner,) = stored
+    assert store.load("ann", WIDTHS, INPUTS).created == winner
+    assert [path.name for path in store.folder.iterdir()] == ["ann.json"]
 
 
 def test_storing_again_replaces_and_leaves_nothing_else(store: Profiles) -> None:
