@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import errno
 import shutil
@@ -145,8 +144,6 @@ class LiveRecording:
             _need_space(folder.parent)
             return Recorder(folder, self._describe(request.purpose))
         except (OSError, RecordingError) as error:
-            with contextlib.suppress(OSError):
-                _undo(folder)
             raise _refusal(error) from error
 
 
@@ -164,13 +161,6 @@ def _checked(name: str | None) -> str:
 def _need_space(folder: Path) -> None:
     if shutil.disk_usage(folder).free < SPARE_BYTES:
         raise OSError(errno.ENOSPC, f"less than {SPARE_BYTES / 1e6:.0f} MB are free on the disk")
-
-
-def _undo(folder: Path) -> None:
-    """Leave nothing of a recording that did not begin: it is no recording, and its name would be taken."""
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
 
 
 def _refusal(error: Exception | None) -> RequestError:

@@ -36,6 +36,7 @@ from stream.recording_format import (
     RecordingError,
     Summed,
     describe_session,
+    locked,
     private_file,
     schema,
     time_of,
@@ -109,15 +110,24 @@ class Recorder:
             ) from error
 
     def _open(self) -> None:
+        with contextlib.ExitStack() as undo:
+            if not self.folder.is_dir():
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                undo.callback(_remove, self.folder)
+            if any(self.folder.iterdir()):
+                what = "holds a recording" if (self.folder / MANIFEST).exists() else "is not empty"
+                raise RecordingError(f"cannot record into {self.folder}: it {what}; give a new folder")
+            # of two that begin at once one makes it, and has the folder
+            self._file = Summed(locked(private_file(self.folder / EVENTS)))
+            undo.callback(_remove, self.folder / EVENTS, self.folder / MANIFEST)
+            undo.callback(self._file.close)
+            self._begin()
+            undo.pop_all()
+
+    def _begin(self) -> None:
         import pyarrow as pa
 
-        if not self.folder.is_dir():
-            self.folder.mkdir(mode=0o700, parents=True)
-        if any(self.folder.iterdir()):
-            what = "holds a recording" if (self.folder / MANIFEST).exists() else "is not empty"
-            raise RecordingError(f"cannot record into {self.folder}: it {what}; give a new folder")
         write_manifest(self.folder, self.manifest)
-        self._file = Summed(private_file(self.folder / EVENTS))
         options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
         self._writer = pa.ipc.new_stream(self._file, schema(), options=options)
         self._file.flush()
@@ -259,6 +269,13 @@ class RecordedSession(ResumableSession):
     def _put(self, entry: Entry) -> None:
         if self._recorder is not None:
             self._recorder.put(entry)
+
+
+def _remove(*paths: Path) -> None:
+    """What was made for nothing; a folder that another one uses by now stays."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            (path.rmdir if path.is_dir() else path.unlink)()
 
 
 def _personal(name: Modality, baseline: Baseline | None, profile: str | None) -> Personal:

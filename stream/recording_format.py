@@ -6,7 +6,9 @@ everything a session was told and for every result. ``docs/recording.md`` descri
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
 import hashlib
 import json
 import os
@@ -265,9 +267,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``recording.json`` so that readers see the old one or the new, never a part."""
     content = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1)
     partial = folder / f".{MANIFEST}"
-    with private_file(partial) as file:
-        file.write(content + b"\n")
-    partial.replace(folder / MANIFEST)
+    try:
+        with private_file(partial) as file:
+            file.write(content + b"\n")
+        partial.replace(folder / MANIFEST)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class Summed:
@@ -304,3 +309,25 @@ class Summed:
 def private_file(path: Path) -> IO[bytes]:
     """A new file, to be written, that only its owner can read; ``OSError`` when there is one."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def locked(file: IO[bytes]) -> IO[bytes]:
+    """The file, which ``being_written`` knows from now on to be in use; the kernel forgets it with the program."""
+    # some network drives have no locks
+    with contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+def being_written(folder: Path) -> bool:
+    """Whether a program that runs is making this recording."""
+    with contextlib.suppress(OSError):
+        # what is no file must not make this wait
+        descriptor = os.open(folder / EVENTS, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False

@@ -8,7 +8,7 @@ from typing import Any
 
 import platformdirs
 
-from stream.recording_format import EVENTS, MANIFEST, MEDIA, RecordingError, read_manifest
+from stream.recording_format import EVENTS, MANIFEST, MEDIA, RecordingError, being_written, read_manifest
 from stream.replay import Recording
 
 
@@ -58,6 +58,7 @@ def _entry(folder: Path, root: Path) -> dict[str, Any]:
         "purpose": manifest.purpose,
         "media": (folder / MEDIA).exists(),
         "finished": manifest.end is not None,
+        "running": being_written(folder),
     }
 
 
@@ -65,7 +66,7 @@ def _line(entry: dict[str, Any]) -> str:
     if "error" in entry:
         return f"{entry['name']}  {entry['error']}"
     remark = "  with picture and sound" if entry["media"] else ""
-    remark += "" if entry["finished"] else "  (cut short, or still running)"
+    remark += "" if entry["finished"] else f"  ({'still running' if entry['running'] else 'cut short'})"
     return (
         f"{entry['name']}  {entry['created']}  {entry['seconds']:.1f} s  {entry['results']} results  "
         f"{entry['bytes'] / 1e6:.1f} MB  {entry['purpose'] or '-'}{remark}"
@@ -78,9 +79,11 @@ def delete_recording(folder: Path) -> None:
     Raises
     ------
     RecordingError
-        When it is no recording or cannot be removed.
+        When it is no recording, is still being made, or cannot be removed.
     """
     read_manifest(folder)
+    if being_written(folder):
+        raise RecordingError(f"{folder} is being recorded now: end that session first")
     try:
         # what makes it a recording goes last: an interrupted removal can be taken up again
         for name in (MEDIA, EVENTS, f".{MANIFEST}", MANIFEST):

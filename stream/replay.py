@@ -26,6 +26,7 @@ from stream.recording_format import (
     Personal,
     Rate,
     RecordingError,
+    being_written,
     from_batch,
     read_manifest,
     schema,
@@ -115,9 +116,12 @@ class Recording:
     def _require_end(self) -> None:
         end = self.manifest.end
         if end is None:
-            self.damage = (
-                f"{self.folder} breaks off at {self.seconds:.1f} s: the session that wrote it did not end it"
+            why = (
+                "it is still being recorded"
+                if being_written(self.folder)
+                else "the session that wrote it did not end it"
             )
+            self.damage = f"{self.folder} breaks off at {self.seconds:.1f} s: {why}"
         elif end.results != self.results:
             self.spoilt(f"{end.results - self.results} results are missing", self.seconds)
         elif end.sha256 not in {None, _sha256(self.folder / EVENTS)}:

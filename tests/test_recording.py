@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import stat
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -21,7 +23,15 @@ from miar_rt.signals import FeatureFrame
 from stream import recording as recording_module
 from stream.events import Outgoing, Result
 from stream.recording import RecordedSession, Recorder
-from stream.recording_format import EVENTS, MANIFEST, Instant, Lost, RecordingError, describe_session
+from stream.recording_format import (
+    EVENTS,
+    MANIFEST,
+    Instant,
+    Lost,
+    RecordingError,
+    being_written,
+    describe_session,
+)
 from stream.replay import Comparison, Recording, Replay
 from stream.scoring import Scorer
 from stream.session import SessionConfig
@@ -188,6 +198,29 @@ def test_what_a_session_refuses_ends_a_replay(tmp_path: Path, random_scorer: Sco
     assert len(list(Replay(recording, random_scorer, None).run())) == 1
     assert recording.damage is not None
     assert "is damaged from 0.6 s on: a voice frame at nan s" in recording.damage
+
+
+def test_of_many_that_begin_in_one_folder_at_once_one_has_it(tmp_path: Path, random_scorer: Scorer) -> None:
+    for attempt in range(20):
+        folder, turn, made = tmp_path / str(attempt), threading.Barrier(4), list[Recorder]()
+
+        def begin(number: int) -> None:
+            turn.wait()  # noqa: B023 - called in this round
+            with contextlib.suppress(RecordingError):
+                made.append(Recorder(folder, describe_session(random_scorer, SessionConfig(), None, f"{number}")))  # noqa: B023
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(begin, range(4)))
+        (winner,) = made
+        assert being_written(folder)
+        with winner:
+            winner.put(voice(1.0, 0.9))
+        assert not being_written(folder)
+        recording = Recording(folder)
+        assert len(list(recording.entries())) == 1
+        assert recording.damage is None
+        assert recording.manifest.purpose == winner.manifest.purpose
+        assert {path.name for path in folder.iterdir()} == {EVENTS, MANIFEST}
 
 
 def test_only_the_owner_can_read_a_recording(recorded: Recorded) -> None:

@@ -119,8 +119,11 @@ def test_a_killed_session_has_lost_a_second_at_most(
     clip: Path, tmp_path: Path, quiet: list[str], random_checkpoint_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     process, last = begin(clip, tmp_path / "session", quiet)
+    assert run(capfd, "miar", "sessions", "list", tmp_path).out.endswith("(still running)\n")
+    assert_refused(run(capfd, "miar", "sessions", "delete", tmp_path / "session"), "is being recorded now")
     process.kill()
     process.communicate(timeout=LONG)
+    assert run(capfd, "miar", "sessions", "list", tmp_path).out.endswith("(cut short)\n")
     again = replay(capfd, tmp_path / "session", random_checkpoint_folder)
     assert again.code == 0
     recording = Recording(tmp_path / "session")
