@@ -100,6 +100,15 @@ def test_everybody_in_the_picture_is_named(server: Server, tab: Tab) -> None:
     server.publish(msgspec.structs.replace(result(1), modalities=seen, faces=several))
     told = "In the picture: face 1, shown: happiness 62 %; face 2, speaking: happiness 62 %."
     tab.wait_for_text("#mesh-reading", told)
+    tab.wait_for_value("#mesh", "data-faces", "2")
+    boxes = painted(tab, "#mesh")
+    assert boxes > 1000
+    server.publish(face())
+    server.publish(msgspec.structs.replace(result(2), modalities=seen, faces=several))
+    tab.wait_for_value("#mesh", "data-face", "true")
+    assert painted(tab, "#mesh") > boxes + 300
+    server.publish(msgspec.structs.replace(result(3), modalities=seen, faces=several[:1]))
+    tab.wait_for_value("#mesh", "data-faces", "0")
     assert tab.complaints == []
 
 

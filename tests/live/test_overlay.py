@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from browsing import Tab
+from serving_samples import face as one_of_several
 from serving_samples import result
 
+from stream.events import FaceBox
 from stream.serving.server import Server
 
 pytestmark = pytest.mark.device
@@ -42,6 +45,26 @@ def test_the_overlay_shows_the_parts_asked_for(server: Server, tab: Tab, chosen:
     tab.wait_for_label("happiness")
     shown = {name for name, selector in PARTS.items() if tab.page.is_visible(selector)}
     assert shown == set(chosen.split(","))
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_overlay_marks_everybody_in_the_picture(server: Server, tab: Tab, mirrored: bool) -> None:
+    tab.open(f"{server.url}overlay?parts=faces{'&mirror=1' if mirrored else ''}")
+    left, right = one_of_several(1), one_of_several(2, speaking=True)
+    right = msgspec.structs.replace(right, box=FaceBox(0.6, 0.25, 0.2, 0.5))
+    server.publish(msgspec.structs.replace(result(1), faces=[left, right]))
+    tab.wait_for_text("[data-face='2'] span", "♪ 2 happiness 62 %")
+    page, marked = box(tab, "#faces"), box(tab, "[data-face='2']")
+    assert marked["left"] == pytest.approx(page["width"] * (0.2 if mirrored else 0.6), abs=1.0)
+    assert marked["width"] == pytest.approx(page["width"] * 0.2, abs=1.0)
+    assert marked["top"] == pytest.approx(page["height"] * 0.25, abs=1.0)
+    assert style(tab, "[data-face='1']", "outlineStyle") == "none"
+    assert style(tab, "[data-face='2']", "outlineStyle") == "solid"
+    assert not tab.page.is_visible("#overlay")
+    server.publish(msgspec.structs.replace(result(2), faces=[left]))
+    tab.page.wait_for_selector("[data-face='2']", state="detached")
+    assert tab.page.locator(".face").count() == 1
     assert tab.complaints == []
 
 

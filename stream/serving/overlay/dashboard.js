@@ -47,6 +47,7 @@ client.addEventListener("result", ({ detail }) => {
   newestAt = seconds();
   timeline.push(detail, newestAt);
   latency.push(detail);
+  mesh.crowd(detail.faces ?? []);
   requestShow();
 });
 // drawn with the next result: every further picture of the page costs more than the lines
@@ -201,7 +202,7 @@ function showState(state) {
 
 function showFace() {
   const face = newest?.modalities.vision;
-  if (!mesh.current && mesh.canvas.dataset.face !== "false") mesh.draw();
+  if (mesh.stale) mesh.draw();
   const own = mesh.current ? "Lines between 478 points; no picture is sent." : face?.present ? "" : reasonText(face?.reason);
   setText(byId("mesh-reading"), [own, everybody(newest?.faces ?? [])].join(" ").trim());
 }

@@ -1,5 +1,6 @@
 // The overlay for OBS. Options in the query string:
-//   parts=label,bars,sentiment,presence,transcript   what is shown (default: label,bars,sentiment)
+//   parts=label,bars,sentiment,presence,transcript,faces   what is shown (default: label,bars,sentiment)
+//   faces: with --faces, a box around each over all of the page, which must lie on the camera's picture; mirror=1
 //   colours=happiness:ff8800,plate:00000080   of emotions by name, and: ink soft accent plate (hexadecimal, alpha last)
 //   scale=1.5   side=left|right   edge=bottom|top   min=0.4 (confidence below which no label is named)   rate=15
 
@@ -9,12 +10,13 @@ import {
 } from "./parts.js";
 
 const query = new URLSearchParams(location.search);
-const KNOWN = ["label", "bars", "sentiment", "presence", "transcript"];
+const KNOWN = ["label", "bars", "sentiment", "presence", "transcript", "faces"];
 const asked = (query.get("parts") ?? "").split(",").filter(Boolean);
 const unknown = asked.filter((part) => !KNOWN.includes(part));
 if (unknown.length) console.warn(`no such parts: ${unknown.join(", ")}; there are ${KNOWN.join(", ")}`);
 const chosen = asked.filter((part) => KNOWN.includes(part));
 const parts = new Set(chosen.length ? chosen : ["label", "bars", "sentiment"]);
+const mirrored = query.get("mirror") === "1";
 const LATE_SECONDS = 2;
 
 // "name:colour,..." into the properties that the style sheets use; what is no colour is said on the console.
@@ -42,6 +44,7 @@ let newestAt = 0;
 const panel = byId("overlay");
 panel.dataset.side = query.get("side") === "right" ? "right" : "left";
 panel.dataset.edge = query.get("edge") === "top" ? "top" : "bottom";
+panel.hidden = parts.size === 1 && parts.has("faces");
 for (const part of document.querySelectorAll("[data-part]")) part.hidden = !parts.has(part.dataset.part);
 
 // A source in OBS may be smaller than what was asked for: then smaller is better than cut off.
@@ -83,10 +86,40 @@ client.addEventListener("state", ({ detail }) => {
 // An answer of the past must not stand for the present: without news the panel is emptied.
 setInterval(() => {
   if (newest === null || performance.now() - newestAt < 1000 * LATE_SECONDS) return;
-  newest = { ...newest, emotions: null, label: null, confidence: null, sentiment: null, modalities: {} };
+  newest = { ...newest, emotions: null, label: null, confidence: null, sentiment: null, modalities: {}, faces: [] };
   show();
   newest = null;
 }, 250);
+
+// A face among several in a few words: who, whether it speaks, and what is said of it.
+const faceText = ({ id, label, confidence, speaking }) =>
+  `${speaking ? "♪ " : ""}${id} ${label === null ? "no score" : `${label} ${percent(confidence)}`}`;
+
+// A box for each face, kept from result to result so that it moves instead of being made anew.
+const boxes = new Map();
+function showFaces(faces) {
+  for (const [id, box] of boxes) {
+    if (faces.some((face) => face.id === id)) continue;
+    box.remove();
+    boxes.delete(id);
+  }
+  for (const face of faces) {
+    if (!boxes.has(face.id)) {
+      const made = element("li", "face", { "data-face": face.id });
+      made.append(element("span"));
+      byId("faces").append(made);
+      boxes.set(face.id, made);
+    }
+    const box = boxes.get(face.id);
+    const { x, y, width, height } = face.box;
+    const left = mirrored ? 1 - x - width : x;
+    const sides = { left, top: y, width, height };
+    for (const [side, share] of Object.entries(sides)) box.style[side] = `${100 * share}%`;
+    box.dataset.label = face.label ?? "";
+    box.dataset.speaking = String(face.speaking);
+    setText(box.firstChild, faceText(face));
+  }
+}
 
 // What was wanted and is not there; what was switched off is no surprise.
 function whyNot(modalities) {
@@ -98,6 +131,7 @@ function show() {
   const { emotions, label, confidence, sentiment, modalities, transcript } = newest;
   const named = label !== null && confidence >= least ? label : null;
   setBars(bars, emotions, named);
+  if (parts.has("faces")) showFaces(newest.faces ?? []);
   setText(byId("label"), named ?? "–");
   byId("label").dataset.label = named ?? "";
   setText(byId("confidence"), named ? percent(confidence) : "");
