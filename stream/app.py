@@ -126,6 +126,8 @@ def run_live(options: LiveOptions) -> None:
         _run(live, view, requests, options.seconds)
     if view.failure:
         raise RunFailed(view.failure)
+    if devices.damage:
+        say(f"warning: {devices.damage}")
     say(tally.line())
 
 

@@ -6,6 +6,7 @@ Where it is asked for, what comes out is served as if it were live.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,12 +132,12 @@ def _report(events: Iterator[Outgoing], recording: Recording, out: Path) -> None
     wanted = recording.manifest.config.listening_to
     # a folder's name is bytes, the report is text
     name = recording.folder.resolve().name.encode(errors="replace").decode()
-    with Report(out, SourceInfo(name, None, "vision" in wanted, not wanted <= {"vision"})) as report:
+    source = SourceInfo(name, None, "vision" in wanted, not wanted <= {"vision"})
+    with Report(out, source) as report:
         for event in events:
             report.add(event)
-        report.source = SourceInfo(
-            name, recording.seconds, "vision" in wanted, not wanted <= {"vision"}, recording.damage
-        )
+        length, began = recording.length, recording.began
+        report.source = dataclasses.replace(source, duration=length, damage=recording.damage, began=began)
 
 
 def _tell(recording: Recording, out: Path | None) -> None:

@@ -78,7 +78,10 @@ def _of_file(live: LiveOptions, seconds: float) -> Stretch:
     media = MediaFile(live.input, video=not live.no_camera, audio=not live.no_mic)
     with under_way(), Extraction(None) as extraction:
         meter = Meter(media.has_video, media.has_audio, advice=ABOUT_A_FILE)
-        return _take(extraction.run(media, seconds), meter, CalibrationView(seconds, (), say))
+        stretch = _take(extraction.run(media, seconds), meter, CalibrationView(seconds, (), say))
+    if media.damage:
+        say(f"warning: {media.damage}")
+    return stretch
 
 
 def _of_devices(live: LiveOptions, seconds: float) -> Stretch:

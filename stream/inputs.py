@@ -51,6 +51,11 @@ class Devices:
             found = {"vision": f"camera {options.camera or 0}", "audio": f"microphone {options.mic or ''}".strip()}
         return {m: name for m, name in found.items() if (self._sees if m == "vision" else self.hears)}
 
+    @property
+    def damage(self) -> str | None:
+        """One line on what of a file could not be read so far."""
+        return self._media.media.damage if self._options.input else None
+
     def open(self, lines: list[str]) -> None:
         """Open them; a default device that is absent is a warning in ``lines``, one that was named is an error."""
         if self._options.input:

@@ -120,7 +120,8 @@ class Report:
                 series.extend(batch)
                 summary.extend(batch)
         (self._folder / SUMMARY).write_bytes(summary.to_json(self.source, self._words, self._notices))
-        draw_timeline(self._folder / PICTURE, series.steps(), self._words, self.source.name, summary.footnote())
+        told = self.source.name, summary.footnote(), self.source.began
+        draw_timeline(self._folder / PICTURE, series.steps(), self._words, *told)
 
 
 def _batches(path: Path) -> Iterator[list[Result]]:

@@ -33,7 +33,9 @@ MOST_ROWS = 4
 SENTIMENT_LIMIT = 3
 
 
-def draw_timeline(path: Path, steps: Steps, words: Sequence[TimedWord], title: str, footnote: str) -> None:
+def draw_timeline(
+    path: Path, steps: Steps, words: Sequence[TimedWord], title: str, footnote: str, begin: float = 0.0
+) -> None:
     """Draw label, emotions, sentiment, presence and words over time as a PNG, 1600 pixels wide.
 
     Parameters
@@ -44,9 +46,11 @@ def draw_timeline(path: Path, steps: Steps, words: Sequence[TimedWord], title: s
         Committed words in order of time.
     title, footnote
         One line each, drawn as they are.
+    begin
+        Where the time axis does.
     """
     with style():
-        sheet = Sheet(max([1.0, *steps.end[-1:].tolist(), *(word.t1 for word in words[-1:])]))
+        sheet = Sheet(begin, max([begin + 1.0, *steps.end[-1:].tolist(), *(word.t1 for word in words[-1:])]))
         labels, size = _place(sheet, words)
         rows = 1 + max((label.row for label in labels), default=0)
         sheet.stack([STRIP, LANE * len(EMOTIONS), SENTIMENT, BAR * len(MODALITIES), RUG + ROW * rows])
@@ -72,7 +76,7 @@ def _draw_label(sheet: Sheet, steps: Steps) -> None:
             colors = EMOTION_COLORS[code], _ON_EMOTION[code]
             sheet.bar(axes, steps.span(run), 0.5, 1.0, EMOTIONS[code], colors)
     if not _scored(steps).any():
-        axes.text(sheet.seconds / 2, 0.5, "nothing was scored", ha="center", va="center", color=FAINT)
+        axes.text(sheet.middle, 0.5, "nothing was scored", ha="center", va="center", color=FAINT)
 
 
 def _draw_emotions(sheet: Sheet, steps: Steps) -> None:
@@ -142,10 +146,10 @@ def _draw_words(
     spans = [(word.t0, max(word.t1 - word.t0 - pixel, pixel)) for word in words]
     axes.broken_barh(spans, (1, 5), facecolor=MODALITY_COLORS["text"], linewidth=0)
     if not words:
-        axes.text(sheet.seconds / 2, RUG + ROW / 2, "none", color=FAINT, ha="center", va="center_baseline")
+        axes.text(sheet.middle, RUG + ROW / 2, "none", color=FAINT, ha="center", va="center_baseline")
     for label in labels:
         y = RUG + ROW * (label.row + 0.5)
-        axes.text(label.x * pixel, y, label.text, va="center_baseline", fontsize=size)
+        axes.text(sheet.begin + label.x * pixel, y, label.text, va="center_baseline", fontsize=size)
     sheet.left_of(axes, RUG + ROW / 2, "words")
     if len(words) > len(labels):
         sheet.right_of(axes, RUG + ROW / 2, f"{len(labels)} of\n{len(words)}")
@@ -155,10 +159,10 @@ def _draw_words(
 def _place(sheet: Sheet, words: Sequence[TimedWord]) -> tuple[list[Label], float]:
     """Where the words go, and in which size: a smaller one where not all of them fit otherwise."""
     drawable = [TimedWord(sheet.drawable(w.text), w.t0, w.t1, w.final, w.confidence) for w in words]
-    scale = sheet.pixels_per_second
+    begin, scale = sheet.begin, sheet.pixels_per_second
     for size in (NORMAL, SMALL):
         widths = functools.partial(sheet.width, size=size)
-        labels = place(drawable, MOST_ROWS, RIGHT - LEFT, lambda t: t * scale, widths)
+        labels = place(drawable, MOST_ROWS, RIGHT - LEFT, lambda t: (t - begin) * scale, widths)
         if len(labels) == len(words):
             break
     return labels, size

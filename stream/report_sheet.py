@@ -64,15 +64,15 @@ class Sheet:
 
     Parameters
     ----------
-    seconds
-        Length of the time axis.
+    begin, end
+        Of the time axis, in seconds.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, begin: float, end: float) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        self.seconds = seconds
+        self.begin, self.end = begin, end
         self.figure: Any = Figure(figsize=(WIDTH / DPI, 1.0), dpi=DPI, facecolor="white")
         self._renderer: Any = FigureCanvasAgg(self.figure).get_renderer()
         self._glyphs = _glyphs()
@@ -97,7 +97,7 @@ class Sheet:
         bottom = self._height - self._top - height
         box = (LEFT / WIDTH, bottom / self._height, (RIGHT - LEFT) / WIDTH, height / self._height)
         axes: Axes = self.figure.add_axes(box, frameon=False)
-        axes.set_xlim(0.0, self.seconds)
+        axes.set_xlim(self.begin, self.end)
         axes.set_ylim(low, high)
         axes.set_yticks([])
         axes.set_xticks(self._ticks(), labels=[])
@@ -110,7 +110,7 @@ class Sheet:
     def time_axis(self, axes: Axes) -> None:
         """Write times below the last panel."""
         ticks = self._ticks()
-        axes.set_xticks(ticks, labels=[clock(t, self.seconds) for t in ticks], fontsize=SMALL)
+        axes.set_xticks(ticks, labels=[clock(t, self.end) for t in ticks], fontsize=SMALL)
         axes.tick_params(pad=8)
 
     def left_of(self, axes: Axes, y: float, text: str, color: str = INK, offset: int = 10) -> None:
@@ -144,7 +144,12 @@ class Sheet:
     @property
     def pixels_per_second(self) -> float:
         """Scale of the time axis."""
-        return (RIGHT - LEFT) / self.seconds
+        return (RIGHT - LEFT) / (self.end - self.begin)
+
+    @property
+    def middle(self) -> float:
+        """Time in the middle of the axis."""
+        return (self.begin + self.end) / 2
 
     def width(self, text: str, size: float = NORMAL) -> float:
         """Pixels that a text takes."""
@@ -171,10 +176,12 @@ class Sheet:
         return text
 
     def _ticks(self) -> list[float]:
-        if self.seconds <= 3.0:
-            return [i * 0.5 for i in range(int(self.seconds * 2) + 1)]
-        step = next((step for step in _TICKS if self.seconds / step <= 15), math.ceil(self.seconds / 15))
-        return [float(i * step) for i in range(int(self.seconds // step) + 1)]
+        length = self.end - self.begin
+        step = next((step for step in _TICKS if length / step <= 15), math.ceil(length / 15))
+        if length <= 3.0:
+            step = 0.5
+        first, last = math.ceil(self.begin / step), math.floor(self.end / step)
+        return [i * step for i in range(first, last + 1)]
 
     def _write(self, x: float, y: float, text: str, **look: Any) -> None:
         self.figure.text(x / WIDTH, 1.0 - y / self._height, text, va="center", **look)

@@ -22,13 +22,17 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What was analysed; ``duration`` in seconds, ``damage`` one line on what could not be read."""
+    """What was analysed; ``duration`` in seconds, ``damage`` one line on what could not be read.
+
+    ``began`` is the media time at which it begins: of a recording from the middle of a session not 0.
+    """
 
     name: str
     duration: float | None
     has_video: bool
     has_audio: bool
     damage: str | None = None
+    began: float = 0.0
 
 
 class Summary:

@@ -154,6 +154,20 @@ def test_what_cannot_be_scored_is_said(tmp_path: Path, capfd: pytest.CaptureFixt
     assert "warning: nothing in quiet.wav was scored: nobody was seen or heard in it" in said.err.splitlines()
 
 
+def test_a_file_that_breaks_off_is_said_by_both(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], random_checkpoint_folder: Path
+) -> None:
+    path = write_wav(tmp_path / "cut.wav", pcm(16_000, 1, 2.0), 16_000)
+    path.write_bytes(path.read_bytes()[:36_000])
+    call = ["--asr", "off", "--checkpoint", random_checkpoint_folder]
+    for said in (
+        run(capfd, "miar-live", "--input", path, *call, "--no-server", "--json"),
+        run(capfd, "miar", "analyze", path, *call, "--out", tmp_path / "report"),
+    ):
+        assert said.code == 0
+        assert "warning: it breaks off at 1.1 s" in said.err.splitlines()
+
+
 @pytest.mark.parametrize("samples", [160, 560])
 def test_what_is_too_short_for_a_result_is_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], samples: int

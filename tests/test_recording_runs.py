@@ -180,8 +180,10 @@ def test_a_client_records_the_middle_of_a_run_and_it_is_replayed_by_its_name(
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=LONG)
     assert ended["results"] >= 10
-    again = replay(capfd, Path("middle"), random_checkpoint_folder)
+    again = replay(capfd, Path("middle"), random_checkpoint_folder, "--out", tmp_path / "report")
     assert again.code == 0
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert 1.0 < summary["source"]["began"] <= summary["first_result"]
     assert f"{ended['results']} of {ended['results']} results identical" in again.err
     assert "middle  " in run(capfd, "miar", "sessions", "list").out
     assert run(capfd, "miar", "sessions", "delete", "middle").code == 0

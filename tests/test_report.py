@@ -363,9 +363,24 @@ def test_times_read_alike_along_an_axis() -> None:
     assert clock(3725, 4000) == "1:02:05"
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "ticks"),
+    [
+        (0.0, 2.0, [0.0, 0.5, 1.0, 1.5, 2.0]),
+        (0.0, 20.0, [2.0 * i for i in range(11)]),
+        (121.3, 124.2, [121.5, 122.0]),
+    ],
+)
+def test_the_axis_begins_where_the_recording_does(begin: float, end: float, ticks: list[float]) -> None:
+    with style():
+        axes = Sheet(begin, end).panel(50, 0, 1)
+    assert axes.get_xlim() == (begin, end)
+    assert list(axes.get_xticks())[: len(ticks)] == ticks
+
+
 def test_long_text_is_cut_in_its_middle() -> None:
     with style():
-        sheet = Sheet(10.0)
+        sheet = Sheet(0.0, 10.0)
         cut = sheet.fitted("a rather long name of a file.mp4", 120.0, 9.5)
         assert sheet.width(cut, 9.5) <= 120.0
     assert cut.startswith("a ra")

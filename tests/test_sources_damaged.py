@@ -85,9 +85,9 @@ def test_a_file_cut_in_the_middle_plays_up_to_the_cut(tmp_path: Path, capfd: pyt
     assert capfd.readouterr() == ("", "")
 
 
-def sound_file(path: Path, codec: str, rate: int, seconds: float = 6.0) -> Path:
+def sound_file(path: Path, codec: str, rate: int, seconds: float = 6.0, **options: Any) -> Path:
     noise = np.random.default_rng(0).normal(0.0, 0.1, (1, round(seconds * rate))).astype(np.float32)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", **options) as container:
         try:
             stream: Any = container.add_stream(codec, rate=rate, layout="mono")
         except ValueError:
@@ -125,6 +125,44 @@ def test_a_file_that_ends_before_it_should_says_so(tmp_path: Path, name: str) ->
     list(cut.packets())
     assert cut.damage is not None
     assert re.fullmatch(r"it breaks off at [23]\.\d s and says that it lasts 6\.\d s", cut.damage)
+
+
+def wav(folder: Path) -> Path:
+    return write_wav(folder / "sound.wav", (tone(6.0, 16_000).T * 32767).astype(np.int16), 16_000)
+
+
+UNSTATED = {
+    "wav": wav,
+    "ogg": lambda folder: sound_file(folder / "sound.ogg", "libopus", 48_000),
+    "mp3": lambda folder: sound_file(folder / "sound.mp3", "libmp3lame", 44_100, options={"write_xing": "0"}),
+    "mp3, MPEG 2": lambda folder: sound_file(
+        folder / "sound.mp3", "libmp3lame", 16_000, options={"write_xing": "0"}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNSTATED)
+def test_sound_that_lacks_its_end_says_so(tmp_path: Path, name: str) -> None:
+    """Where FFmpeg takes for the length what is there."""
+    path = UNSTATED[name](tmp_path)
+    whole = MediaFile(path)
+    list(whole.packets())
+    assert whole.damage is None
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 603 // 1000])
+    cut = MediaFile(path)
+    list(cut.packets())
+    assert cut.damage is not None
+    assert re.fullmatch(r"it breaks off at [23]\.\d s", cut.damage)
+
+
+def test_a_wav_of_a_length_that_was_not_known_yet_is_whole(tmp_path: Path) -> None:
+    content = bytearray(wav(tmp_path).read_bytes())
+    for size in (b"\xff\xff\xff\xff", b"\xdb\xff\xff\x7f"):
+        content[40:44] = size
+        (tmp_path / "piped.wav").write_bytes(content)
+        piped = MediaFile(tmp_path / "piped.wav")
+        list(piped.packets())
+        assert piped.damage is None
 
 
 def test_what_was_not_asked_for_may_be_longer(tmp_path: Path) -> None:

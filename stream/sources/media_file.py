@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stream.events import SAMPLE_RATE, AudioChunk, SignalGap, VideoFrame
 from stream.sources import CHUNK_SAMPLES, SourceError
+from stream.sources.cut_off import lacks_its_end
 from stream.sources.decoding import (
     Kind,
     MonoMaker,
@@ -140,13 +141,16 @@ class MediaFile:
 
     def _look_for_the_end(self, last: float) -> None:
         """See whether the file is as long as it says, once all of it was given and its last was due at ``last``."""
-        stated = None if self.damage else stated_end(self.path)
-        if stated is None or last + self._origin > stated - _SHORT_SECONDS:
+        if self.damage:
             return
-        # what was not asked for may go on
-        end = packets_end(self.path)
-        if end < stated - _SHORT_SECONDS:
-            self._damaged(f"it breaks off at {float(end):.1f} s and says that it lasts {float(stated):.1f} s")
+        stated = stated_end(self.path)
+        if stated is not None and last + self._origin <= stated - _SHORT_SECONDS:
+            # what was not asked for may go on
+            end = packets_end(self.path)
+            if end < stated - _SHORT_SECONDS:
+                self._damaged(f"it breaks off at {float(end):.1f} s and says that it lasts {float(stated):.1f} s")
+        if not self.damage and lacks_its_end(self.path):
+            self._damaged(f"it breaks off at {float(packets_end(self.path)):.1f} s")
 
     def _damaged(self, what: str) -> None:
         self.damage = what
