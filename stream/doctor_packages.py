@@ -24,6 +24,10 @@ _MODULES = {"opencv-contrib-python": "cv2", "opencv-python": "cv2", "protobuf": 
 """Modules that are called otherwise than their distribution."""
 
 
+OPENCVS = ("opencv-contrib-python", "opencv-python", "opencv-python-headless", "opencv-contrib-python-headless")
+"""All of them install a module cv2; mediapipe brings the first."""
+
+
 def installed_versions() -> dict[str, str]:
     """Release of every installed distribution, by its normalised name."""
     found: dict[str, str] = {}
@@ -90,23 +94,32 @@ def conflicts(versions: Mapping[str, str]) -> Iterator[Check]:
     if major("pyarrow") >= 26 and major("numpy") == 1:
         problem = f"pyarrow {versions['pyarrow']} fails with numpy {versions['numpy']}"
         yield _conflict("pyarrow", problem, "pip install 'pyarrow<26'")
-    plain, contrib = versions.get("opencv-python"), versions.get("opencv-contrib-python")
-    if plain and contrib and plain != contrib:
-        problem = f"opencv-python is {plain} and opencv-contrib-python {contrib}: they overwrite each other's files"
-        mend = f"pip install --force-reinstall --no-deps opencv-python=={contrib} opencv-contrib-python=={contrib}"
-        yield _conflict("opencv", problem, mend)
+    yield from _rivals(versions)
     if "torch-tensorrt" in versions and "torch-tensorrt-rtx" in versions:
         problem = "torch-tensorrt and torch-tensorrt-rtx install the same module"
         yield _conflict("tensorrt", problem, "pip uninstall torch-tensorrt-rtx")
 
 
+def _rivals(versions: Mapping[str, str]) -> Iterator[Check]:
+    """Packages that fill the folder cv2 with other files than the one mediapipe brings."""
+    here = {name: versions[name] for name in OPENCVS if name in versions}
+    ours = here.get("opencv-contrib-python")
+    if ours is None or set(here.values()) == {ours}:
+        return
+    told = " and ".join(f"{name} {version}" for name, version in here.items())
+    gone = " ".join(name for name in here if "headless" in name)
+    mend = f"pip uninstall -y {gone} && " if gone else ""
+    kept = " ".join(f"{name}=={ours}" for name in here if "headless" not in name)
+    mend += f"pip install --force-reinstall --no-deps {kept}"
+    yield _conflict("opencv", f"{told} overwrite each other's files", mend)
+
+
 def twins(versions: Mapping[str, str]) -> Iterator[Check]:
-    """Two packages that fill one folder, which is well as long as both stay."""
-    plain, contrib = versions.get("opencv-python"), versions.get("opencv-contrib-python")
-    if plain and plain == contrib:
-        detail = (
-            f"opencv-python and opencv-contrib-python (mediapipe's) {plain} share the folder cv2: remove neither"
-        )
+    """Packages that fill one folder with the same files, which is well as long as all stay."""
+    here = [name for name in OPENCVS if name in versions]
+    contrib = versions.get("opencv-contrib-python")
+    if len(here) > 1 and {versions[name] for name in here} == {contrib}:
+        detail = f"{' and '.join(here)} {contrib} share the folder cv2: remove none"
         mend = f"pip install --force-reinstall --no-deps opencv-contrib-python=={contrib}  (should one be gone)"
         yield Check("opencv", None, detail, mend)
 

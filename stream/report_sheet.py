@@ -177,7 +177,7 @@ class Sheet:
 
     def _ticks(self) -> list[float]:
         length = self.end - self.begin
-        step = next((step for step in _TICKS if length / step <= 15), math.ceil(length / 15))
+        step: float = next((step for step in _TICKS if length / step <= 15), math.ceil(length / 15))
         if length <= 3.0:
             step = 0.5
         first, last = math.ceil(self.begin / step), math.floor(self.end / step)

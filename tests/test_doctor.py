@@ -140,6 +140,12 @@ GOOD = {
         ({"protobuf": "5.29.0"}, "protobuf", "pip install 'protobuf>=4.25.3,<5'"),
         ({"pyarrow": "26.0.0"}, "pyarrow", "pip install 'pyarrow<26'"),
         ({"opencv-python": "4.10.0.84"}, "opencv", "opencv-python==4.11.0.86"),
+        (
+            {"opencv-python-headless": "4.12.0.88"},
+            "opencv",
+            "pip uninstall -y opencv-python-headless && pip install --force-reinstall --no-deps "
+            "opencv-contrib-python==4.11.0.86 opencv-python==4.11.0.86",
+        ),
         ({"torch-tensorrt": "2.13.0", "torch-tensorrt-rtx": "2.13.0"}, "tensorrt", "pip uninstall"),
     ],
 )
