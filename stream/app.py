@@ -124,6 +124,10 @@ def run_live(options: LiveOptions) -> None:
         if recorder is not None and recorder.media is not None:
             live.onlookers.append(recorder.media)
         _run(live, view, requests, options.seconds)
+    _tell_outcome(view, devices, tally)
+
+
+def _tell_outcome(view: View, devices: Devices, tally: Tally) -> None:
     if view.failure:
         raise RunFailed(view.failure)
     if devices.damage:
