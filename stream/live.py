@@ -43,7 +43,7 @@ PICTURE_MAX_AGE = 0.5
 WAIT_SECONDS = 0.1
 SOUND_WAIT_SECONDS = 0.01
 STATUS_SECONDS = 2.0
-STOP_SECONDS = 1.5
+STOP_SECONDS = 1.0
 SENSES: dict[str, Modality] = {"look": "vision", "listen": "audio", "recognise": "text"}
 PATIENCE = {"look": 2.0, "listen": 2.0, "recognise": 20.0, "score": 5.0}
 """Seconds without moving after which a worker has stalled; a recogniser may decode long, at once."""
