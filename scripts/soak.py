@@ -112,8 +112,8 @@ def main() -> None:
     load = f"The machine, of {os.cpu_count()} cores, had a load of {os.getloadavg()[2]:.1f} in the last 15 minutes"
     told = f"{len(run.results)} results in {arguments.minutes:g} minutes; dropped: {dropped}."
     body = f"{told} {load}.\n\n{shown}"
-    played = " --devices" if arguments.devices else ""
-    text = section("A long run", f"python scripts/soak.py FILE{played} --minutes {arguments.minutes:g}", body)
+    call = f"python scripts/soak.py FILE{' --devices' if arguments.devices else ''} --minutes {arguments.minutes:g}"
+    text = section("A long run", f"{call} --settle {arguments.settle:g}", body)
     print(text)
     if arguments.publish:
         publish("A long run", text)
