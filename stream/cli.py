@@ -373,9 +373,9 @@ def _complain(name: str, error: Exception) -> None:
 
     # typer carries a copy of click in some versions and uses click in others: both have this method
     usage = getattr(error, "format_message", None)
-    message = (
-        f"{usage().rstrip('.')}; see {_place(error, name)} --help" if usage else str(error) or type(error).__name__
-    )
+    # what no file is named for was written to a stream
+    plain = error.strerror if isinstance(error, OSError) and error.filename is None else str(error)
+    message = f"{usage().rstrip('.')}; see {_place(error, name)} --help" if usage else plain or type(error).__name__
     line = " ".join(message.split())
     typer.echo(f"{name}: {line[:LONGEST_LINE]}{' ...' if len(line) > LONGEST_LINE else ''}", err=True)
     sys.exit(WRONG if usage or isinstance(error, WRONG_INPUT) else FAILED)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runs import Outcome, assert_one_line, run
+from cli_runs import Outcome, assert_one_line, run, start
 from media_makers import write_wav
 
 
@@ -51,3 +51,10 @@ def test_too_many_channels(capfd: pytest.CaptureFixture[str], tmp_path: Path) ->
     said = run(capfd, "miar", "analyze", path, "--out", tmp_path / "out")
     assert_one_line(said, "miar", "its 200 channels of sound cannot be mixed")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_behind_stdout_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        process = start("miar", "profiles", "list", stdout=full)
+        assert process.communicate(timeout=60.0)[1] == "miar: No space left on device\n"
+    assert process.returncode == 1

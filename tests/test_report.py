@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -361,6 +364,13 @@ def test_times_read_alike_along_an_axis() -> None:
     assert [clock(t, 60) for t in (0.5, 12)] == ["0.5 s", "12 s"]
     assert [clock(t, 600) for t in (0, 125)] == ["0:00", "2:05"]
     assert clock(3725, 4000) == "1:02:05"
+
+
+def test_a_home_that_cannot_be_written_is_drawn_in_without_a_word() -> None:
+    code = "from stream.report_sheet import style\nwith style(): pass"
+    home = {"HOME": "/proc/nowhere", "PYTHONPATH": os.pathsep.join(sys.path)}
+    drawn = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True, check=True)
+    assert drawn.stderr == ""
 
 
 @pytest.mark.parametrize(
