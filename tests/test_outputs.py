@@ -7,6 +7,7 @@ import importlib
 import math
 import os
 import queue
+import resource
 import stat
 import sys
 import threading
@@ -149,6 +150,17 @@ def test_a_file_that_is_there_or_cannot_be_made_is_refused(tmp_path: Path) -> No
         with pytest.raises(OutputError, match=why):
             CsvFile(path).open()
     assert (tmp_path / "mine.csv").read_text() == "mine"
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_one_line(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*new.csv: File too large; give --csv another file"):
+            CsvFile(tmp_path / "new.csv").open()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- OSC

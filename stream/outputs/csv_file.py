@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Sequence
@@ -35,14 +36,24 @@ class CsvFile(Output):
         """Make the file and write the names of the columns."""
         try:
             self._file = io.TextIOWrapper(private_file(self._path), "utf-8", newline="")
+            self._begin()
         except FileExistsError as error:
             raise OutputError(f"{self._path} is there already: give --csv a new file") from error
         except OSError as error:
             raise OutputError(f"cannot write {self._path}: {error.strerror}; give --csv another file") from error
+        return f"results go to {self._path}, with the words that are said"
+
+    def _begin(self) -> None:
         self._writer = csv.writer(self._file)
         self._writer.writerow(column.name for column in self._columns)
-        self._file.flush()
-        return f"results go to {self._path}, with the words that are said"
+        try:
+            self._file.flush()
+        except OSError:
+            self._path.unlink()
+            # it tries to write once more
+            with contextlib.suppress(OSError):
+                self._file.close()
+            raise
 
     def send(self, results: Sequence[Result]) -> None:
         """Append lines."""
