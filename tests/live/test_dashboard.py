@@ -112,6 +112,13 @@ def test_everybody_in_the_picture_is_named(server: Server, tab: Tab) -> None:
     assert tab.complaints == []
 
 
+def test_a_recording_is_not_said_to_be_captured(server: Server, tab: Tab) -> None:
+    tab.open(server.url)
+    server.publish(msgspec.structs.replace(result(1), time=None, latency_ms=None))
+    tab.wait_for_text("#capturing .text", "Showing camera 0 and USB microphone")
+    assert tab.complaints == []
+
+
 def test_nobody_who_did_not_ask_gets_landmarks(server: Server, tab: Tab) -> None:
     tab.open(f"{server.url}overlay")
     server.publish(result(1))

@@ -177,7 +177,9 @@ function showCapturing() {
   });
   const names = on.map((name) => rows[name]?.source || { audio: "microphone", vision: "camera" }[name]);
   const sign = byId("capturing");
-  const captured = pause.paused ? "Paused: nothing is captured" : on.length ? `Capturing ${[...new Set(names)].join(" and ")}` : "";
+  // what has no time of day is a recording
+  const verb = newest?.time === null ? "Showing" : "Capturing";
+  const captured = pause.paused ? "Paused: nothing is captured" : on.length ? `${verb} ${[...new Set(names)].join(" and ")}` : "";
   const text = [captured, recording.text].filter(Boolean).join(", ");
   sign.hidden = !text || client.state !== "ready";
   sign.dataset.paused = String(pause.paused);
