@@ -21,6 +21,9 @@ INK, FAINT, RULE = "#20242c", "#667080", "#dde1e6"
 _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans", "Noto Emoji")
 """The first comes with matplotlib; the others serve other scripts where they are installed."""
 _UNKNOWN = "\u25a1"
+SECONDS_ALONE = 120
+"""Times up to here are told in seconds and parts of them."""
+
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 
 
@@ -55,7 +58,7 @@ def _fonts() -> list[str]:
 def clock(seconds: float, longest: float) -> str:
     """A time for people, in the same form for all times up to ``longest``: ``12 s``, ``2:05``, ``1:02:05``."""
     whole = round(seconds)
-    if longest < 120:
+    if longest < SECONDS_ALONE:
         return f"{seconds:g} s"
     if longest < 3600:
         return f"{whole // 60}:{whole % 60:02d}"
@@ -181,7 +184,7 @@ class Sheet:
     def _ticks(self) -> list[float]:
         length = self.end - self.begin
         step: float = next((step for step in _TICKS if length / step <= 15), math.ceil(length / 15))
-        if length <= 3.0:
+        if length <= 3.0 and self.end < SECONDS_ALONE:
             step = 0.5
         first, last = math.ceil(self.begin / step), math.floor(self.end / step)
         return [i * step for i in range(first, last + 1)]

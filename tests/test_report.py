@@ -378,7 +378,7 @@ def test_a_home_that_cannot_be_written_is_drawn_in_without_a_word() -> None:
     [
         (0.0, 2.0, [0.0, 0.5, 1.0, 1.5, 2.0]),
         (0.0, 20.0, [2.0 * i for i in range(11)]),
-        (121.3, 124.2, [121.5, 122.0]),
+        (121.3, 124.2, [122.0, 123.0, 124.0]),
     ],
 )
 def test_the_axis_begins_where_the_recording_does(begin: float, end: float, ticks: list[float]) -> None:
