@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from stream.app import RunFailed
-from stream.asr.choose import MODEL_VARIABLE
-from stream.asr.whisper_model import NotFetched, find_weights, preferred_size
+from stream.asr.choose import decided, model_in
+from stream.asr.whisper_model import NotFetched, find_weights
 
 
 def fetch(what: str, language: str | None) -> str:
@@ -19,15 +17,10 @@ def fetch(what: str, language: str | None) -> str:
     RunFailed
         They cannot be had.
     """
-    name, colon, model = what.partition(":")
-    if name != "whisper" or bool(colon) != bool(model):
+    asked = model_in(what)
+    if asked is None:
         raise ValueError(f"nothing to fetch called {what!r}: use whisper or whisper:MODEL")
-    why = "as asked"
-    if not model:
-        model, why = os.environ.get(MODEL_VARIABLE, ""), f"as {MODEL_VARIABLE} says"
-    if not model:
-        model, hardware = preferred_size(language)
-        why = f"chosen for {hardware}"
+    model, why = decided(asked, language)
     try:
         folder = find_weights(model, fetch=True)
     except NotFetched as error:

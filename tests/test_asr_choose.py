@@ -41,7 +41,7 @@ def test_auto_takes_the_folder_the_variable_names(monkeypatch: pytest.MonkeyPatc
     recogniser, line = choose_recogniser("auto", "en")
     assert recogniser is not None
     assert recogniser.kind == "whisper"
-    assert line == f"words by whisper my-whisper int8, from {folder}"
+    assert line == f"words by whisper my-whisper int8, as {MODEL_VARIABLE} says"
     recogniser.close()
 
 

@@ -38,8 +38,7 @@ def choose_recogniser(
     RecogniserUnavailable
         The recogniser was named and cannot be had here.
     """
-    name, colon, model = spec.partition(":")
-    if name == "whisper" and bool(colon) == bool(model):
+    if (model := model_in(spec)) is not None:
         return _whisper(model, language, clock)
     if spec == "sphinx":
         return _sphinx(language), "words by pocketsphinx, as asked"
@@ -48,6 +47,24 @@ def choose_recogniser(
     if spec == "off":
         return None, "words are off, as asked"
     raise ValueError(f"no speech recogniser {spec!r}: use auto, whisper, whisper:MODEL, sphinx or off")
+
+
+def model_in(spec: str) -> str | None:
+    """The model in ``whisper:MODEL``, ``""`` for ``whisper`` alone, ``None`` for anything else."""
+    name, colon, model = spec.partition(":")
+    return model if name == "whisper" and bool(colon) == bool(model) else None
+
+
+def decided(model: str, language: str | None) -> tuple[str, str]:
+    """``model``, or the one that the variable names, else the one for this machine; and why."""
+    from stream.asr.whisper_model import preferred_size
+
+    if model:
+        return model, "as asked"
+    if named := os.environ.get(MODEL_VARIABLE):
+        return named, f"as {MODEL_VARIABLE} says"
+    size, hardware = preferred_size(language)
+    return size, f"chosen for {hardware}"
 
 
 def _auto(language: str | None, clock: Callable[[], float] | None) -> tuple[Recogniser | None, str]:
@@ -72,12 +89,8 @@ def _sphinx(language: str | None) -> Recogniser:
 
 def _whisper(model: str, language: str | None, clock: Callable[[], float] | None) -> tuple[Recogniser, str]:
     from stream.asr.whisper import WhisperRecogniser
-    from stream.asr.whisper_model import WhisperModel, find_weights, preferred_size
+    from stream.asr.whisper_model import WhisperModel, find_weights
 
-    named = model or os.environ.get(MODEL_VARIABLE, "")
-    size, hardware = preferred_size(language)
-    folder = find_weights(named or size, fetch=True)
-    name = Path(named).name if named else size
-    weights = WhisperModel(folder, name, language)
-    why = f"from {named}" if named else f"chosen for {hardware}"
+    model, why = decided(model, language)
+    weights = WhisperModel(find_weights(model, fetch=True), Path(model).name, language)
     return WhisperRecogniser(weights, language, clock), f"words by {weights.name}, {why}"
