@@ -19,6 +19,7 @@ from typing import Any
 
 from bench_report import publish, section, table
 
+from miar_rt.features.appearance import Appearance
 from miar_rt.features.text_onnx import open_encoder
 from stream.analyze import Analyzer
 from stream.app_analyze import run_analyze
@@ -76,7 +77,7 @@ def speed(file: Path, seconds: float, checkpoint: Path | None) -> float:
         session = Session(scorer, open_encoder(None, model.extractors, model.text_adapter))
         if recogniser is not None:
             held.callback(recogniser.close)
-        analyzer = held.enter_context(Analyzer(session, recogniser))
+        analyzer = held.enter_context(Analyzer(session, recogniser, Appearance.wanted_by(model.extractors)))
         began = time.perf_counter()
         for _ in analyzer.run(MediaFile(file, loop=True), seconds):
             pass
