@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import shutil
@@ -50,6 +51,7 @@ class LiveRecording:
         self._session = session
         self._describe = describe
         self._recorder = first
+        self._running = contextlib.ExitStack()
         self._live: Live | None = None
         self._lock = threading.Lock()
 
@@ -63,8 +65,7 @@ class LiveRecording:
     ) -> None:
         with self._lock:
             self._live = None
-            if self._recorder is not None:
-                self._recorder.__exit__(kind, error, trace)
+            self._running.__exit__(kind, error, trace)
 
     def begin(self, live: Live) -> None:
         """Take requests from now on."""
@@ -95,7 +96,7 @@ class LiveRecording:
             raise RequestError("busy", f"{running.name!r} is being recorded: stop that first")
         recorder = self._open(request)
         if self._recorder is not None:
-            self._close(live, self._recorder)
+            self._close(live)
         self._recorder = recorder
         self._begin(recorder)
         live.order(lambda _: self._session.record(recorder))
@@ -106,7 +107,7 @@ class LiveRecording:
         recorder = self._recorder
         if recorder is None:
             raise RequestError("not_recording", "nothing is being recorded")
-        self._close(live, recorder)
+        self._close(live)
         end = recorder.end
         if end is None:
             raise _refusal(recorder.failure)
@@ -120,9 +121,9 @@ class LiveRecording:
                 self._live.tell("recording_failed", f"{_name(recorder)}: {why}")
 
         recorder.failed = failed
-        recorder.__enter__()
+        self._running.enter_context(recorder)
 
-    def _close(self, live: Live, recorder: Recorder) -> None:
+    def _close(self, live: Live) -> None:
         """End a recording once the session has let go of it."""
         done = threading.Event()
 
@@ -132,7 +133,7 @@ class LiveRecording:
 
         live.order(let_go)
         done.wait(LET_GO_SECONDS)
-        recorder.__exit__(None, None, None)
+        self._running.close()
         self._recorder = None
 
     def _open(self, request: Record) -> Recorder:
