@@ -31,12 +31,17 @@ SETTLE_SECONDS = 60.0
 
 
 def slope(times: Sequence[float], values: Sequence[float]) -> tuple[float, float, float]:
-    """Median, change an hour by least squares, and the standard error of that change."""
+    """Median, change an hour by least squares, and the standard error of that change.
+
+    Neighbouring values are alike, so that many of them tell less than as many independent ones would.
+    """
     t, y = np.asarray(times) / 3600.0, np.asarray(values, np.float64)
     design = np.stack([t, np.ones_like(t)], axis=1)
     solution, *_ = np.linalg.lstsq(design, y, rcond=None)
     residual = y - design @ solution
-    error = np.sqrt(residual @ residual / max(len(y) - 2, 1) / ((t - t.mean()) ** 2).sum())
+    squares = residual @ residual
+    alike = np.clip(residual[1:] @ residual[:-1] / max(squares, 1e-12), 0.0, 0.999)
+    error = np.sqrt(squares / max(len(y) - 2, 1) / ((t - t.mean()) ** 2).sum() * (1.0 + alike) / (1.0 - alike))
     return float(np.median(y)), float(solution[0]), float(error)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from flite_speech import flite_missing
 from media_makers import tone, write_video
@@ -96,6 +97,12 @@ def test_a_slope_is_a_change_an_hour(scripts: None) -> None:  # noqa: ARG001
     median, change, error = soak.slope([0.0, 900.0, 1800.0, 2700.0, 3600.0], [10.0, 11.0, 12.0, 13.0, 14.0])
     assert (median, change) == (12.0, pytest.approx(4.0))
     assert error == pytest.approx(0.0, abs=1e-9)
+    times, walks = np.arange(2000.0), np.random.default_rng(3).normal(size=(40, 2000)).cumsum(axis=1)
+    fades = 0.98 ** np.arange(200)
+    wander = [np.convolve(walk, fades)[:2000] for walk in np.diff(walks, axis=1, prepend=0.0)]
+    beyond = [abs(change) > 2.0 * error for _, change, error in (soak.slope(times, one) for one in wander)]
+    # of what only wanders about, hardly anything seems to grow
+    assert np.mean(beyond) < 0.2
 
 
 @pytest.mark.skipif(flite_missing(), reason="flite is not installed")
