@@ -101,7 +101,7 @@ def run_live(options: LiveOptions) -> None:
         wanted = listening_to(devices.sees, devices.hears, recogniser, options.text_only, lines)
         config = SessionConfig(options.rate, wanted, profile, adapt=options.adapt, faces=options.faces)
         asr = recogniser.kind if recogniser else None
-        recorder = open_recorder(options, scorer, config, asr, lines)
+        recorder = open_recorder(options, scorer, config, asr, held, lines)
         session = RecordedSession(recorder, scorer, encoder, config)
         recording = LiveRecording(session, lambda why: describe_session(scorer, session.config, asr, why), recorder)
         for output in outputs:

@@ -122,7 +122,7 @@ class Recorder:
             undo.callback(_remove, self.folder / EVENTS, self.folder / MANIFEST)
             undo.callback(self._file.close)
             self._begin()
-            undo.pop_all()
+            self._undo = undo.pop_all()
 
     def _begin(self) -> None:
         import pyarrow as pa
@@ -132,7 +132,12 @@ class Recorder:
         self._writer = pa.ipc.new_stream(self._file, schema(), options=options)
         self._file.flush()
 
+    def abandon(self) -> None:
+        """Leave nothing where it was never entered."""
+        self._undo.close()
+
     def __enter__(self) -> Recorder:
+        self._undo.pop_all()
         self._thread.start()
         if self.media:
             self.media.__enter__()
@@ -285,9 +290,16 @@ def _personal(name: Modality, baseline: Baseline | None, profile: str | None) ->
 
 
 def open_recorder(
-    options: LiveOptions, scorer: Scorer, config: SessionConfig, asr: str | None, lines: list[str]
+    options: LiveOptions,
+    scorer: Scorer,
+    config: SessionConfig,
+    asr: str | None,
+    held: contextlib.ExitStack,
+    lines: list[str],
 ) -> Recorder | None:
     """What ``miar-live --record`` writes with, if that was asked for, and in ``lines`` what it writes.
+
+    ``held`` takes it away again where the run does not come to begin.
 
     Raises
     ------
@@ -304,6 +316,7 @@ def open_recorder(
     if media and not options.input:
         manifest = msgspec.structs.replace(manifest, media_consent=agreed_today())
     recorder = Recorder(options.record, manifest, media)
+    held.callback(recorder.abandon)
     lines.append(
         f"recording into {options.record}: features, results and the transcript, so that what is said can be read "
         f"there; {f'and picture and sound, in {MEDIA}' if media else 'no picture and no sound'}"

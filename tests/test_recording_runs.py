@@ -221,6 +221,16 @@ def test_folders_that_cannot_be_recorded_into(
     assert_refused(run(capfd, "miar-live", "--input", clip, "--purpose", "x", *quiet), "--purpose needs --record")
 
 
+def test_a_run_that_does_not_begin_leaves_no_recording(
+    clip: Path, tmp_path: Path, quiet: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.csv").touch()
+    call = ["--input", clip, "--record", tmp_path / "session", "--csv", tmp_path / "mine.csv", *quiet]
+    said = run(capfd, "miar-live", *call)
+    assert (said.code, "mine.csv is there already" in said.err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
+
+
 def test_folders_that_cannot_be_replayed(
     recorded: Recorded,
     tmp_path: Path,
