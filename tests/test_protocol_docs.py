@@ -22,8 +22,8 @@ def example(language: str, port: int) -> str:
     return str(code).replace("127.0.0.1:8765", f"127.0.0.1:{port}")
 
 
-def first_line(command: list[str]) -> str:
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+def first_line(command: list[str], folder: Path = ROOT) -> str:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder, text=True) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         line = next((line for line in lines if "happiness" in line), "")
@@ -31,15 +31,25 @@ def first_line(command: list[str]) -> str:
     return line.strip()
 
 
+def python_example(port: int) -> str:
+    code = example("python", port)
+    return code.replace("print(", "print(flush=True, *(").replace("confidence)", "confidence))")
+
+
 def test_the_python_example() -> None:
     with Server(port=0) as server:
         server.publish(result())
-        code = (
-            example("python", server.port)
-            .replace("print(", "print(flush=True, *(")
-            .replace("confidence)", "confidence))")
-        )
-        assert first_line([sys.executable, "-c", code]) == "happiness 0.62"
+        assert first_line([sys.executable, "-c", python_example(server.port)]) == "happiness 0.62"
+
+
+def test_the_python_client_works_as_one_copied_file(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "stream/serving/client.py", tmp_path / "copied.py")
+    alone = 'import sys; print(sorted({"stream", "miar_rt", "numpy"} & set(sys.modules)), end=" ")\n'
+    with Server(port=0) as server:
+        server.publish(result())
+        code = python_example(server.port).replace("stream.serving.client", "copied")
+        code = code.replace("\n\n\nasync", f"\n{alone}\n\nasync", 1)
+        assert first_line([sys.executable, "-c", code], tmp_path) == "[] happiness 0.62"
 
 
 def node_command() -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.device
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def angry(seq: int) -> Result:
@@ -110,6 +111,26 @@ def test_nothing_is_asked_of_anybody_else(server: Server, tab: Tab) -> None:
     tab.open(server.url)
     assert tab.asked
     assert all(url.startswith((f"http://127.0.0.1:{server.port}/", "data:")) for url in tab.asked)
+
+
+def test_the_example_of_the_docs_runs_in_a_page(server: Server, tab: Tab) -> None:
+    text = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
+    code = text.partition("```js\n")[2].partition("```")[0].replace("8765", str(server.port))
+    body = f'<script type="module">{code}</script>'
+    tab.page.route("**/example.html", lambda route: route.fulfill(content_type="text/html", body=body))
+    server.publish(result(1))
+    with tab.page.expect_console_message(lambda line: line.text == "happiness 0.62"):
+        tab.page.goto(f"{server.url}example.html")
+
+
+@pytest.mark.parametrize("address", ["", "overlay"])
+def test_nothing_moves_by_itself(server: Server, tab: Tab, address: str) -> None:
+    tab.open(server.url + address)
+    server.publish(result(1))
+    tab.wait_for_label("happiness")
+    style = "Array.from(document.querySelectorAll('*'), (one) => getComputedStyle(one))"
+    moving = f"{style}.filter((one) => one.animationName !== 'none' || one.transitionDuration !== '0s').length"
+    assert tab.page.evaluate(moving) == 0
 
 
 def test_a_token_is_asked_for_and_taken(tab: Tab) -> None:
