@@ -109,6 +109,21 @@ def test_max_rate_keeps_the_newest(server: Server) -> None:
     assert server.dropped.get("max_rate", 0) >= second - first - 1
 
 
+@pytest.mark.parametrize("shake", [-0.03, 0.0, 0.03])
+def test_half_of_the_rate_is_every_second_result_also_with_a_clock_that_shakes(shake: float) -> None:
+    hello = protocol.Hello.of(protocol.HelloInfo(), needs_token=False)
+    listener = fanout.Listener(typing.cast("typing.Any", None), protocol.Connection(hello))
+    listener.connection.receive('{"type": "identify", "max_rate": 5}', 0.0)
+    sent = []
+    for i in range(20):
+        now = 0.1 * i + shake * (i % 4 == 2)
+        if listener.due("result", now):
+            listener.took("result", now)
+            sent.append(i)
+        assert not listener.due("result", now + 0.06, waited=True)
+    assert sent == list(range(0, 20, 2))
+
+
 def test_max_rate_bounds_landmarks_by_themselves(server: Server) -> None:
     with open_socket(server) as client:
         identify(client, events=["result", "landmarks", "status"], max_rate=1)

@@ -60,9 +60,15 @@ class Listener:
         """Whether the client asked for this kind of event."""
         return self.connection.ready and event.name in self.connection.events
 
-    def due(self, kind: str, now: float) -> bool:
-        """Whether ``max_rate`` allows another event of this kind."""
-        return now >= self.next_due.get(kind, float("-inf"))
+    def due(self, kind: str, now: float, waited: bool = False) -> bool:
+        """Whether ``max_rate`` allows another event of this kind.
+
+        One that comes a little early may go; one that has ``waited`` lets a newer one come a little late.
+        """
+        if self.connection.max_rate is None:
+            return True
+        slack = min(0.25 / self.connection.max_rate, CATCH_UP_SECONDS)
+        return now >= self.next_due.get(kind, float("-inf")) + (slack if waited else -slack)
 
     def took(self, kind: str, now: float) -> None:
         """Note that an event of this kind goes out."""
@@ -70,7 +76,7 @@ class Listener:
             # a little late is made up for, so that the mean comes near the limit and stays below it
             interval = 1.0 / self.connection.max_rate
             behind = now - min(interval / 2.0, CATCH_UP_SECONDS)
-            self.next_due[kind] = max(self.next_due.get(kind, behind), behind) + interval
+            self.next_due[kind] = max(self.next_due.get(kind, now), behind) + interval
 
     def send(self, event: Encoded) -> None:
         """Write ``event`` to the socket."""
@@ -119,7 +125,7 @@ class Fanout:
         """Send what waits in slots whose time has come."""
         for listener in list(self._holders):
             held = listener.held
-            if held is not None and listener.due(held.name, now) and not listener.congested(now):
+            if held is not None and listener.due(held.name, now, waited=True) and not listener.congested(now):
                 self._release(listener)
                 listener.took(held.name, now)
                 listener.send(held)
