@@ -26,6 +26,10 @@ DESCRIPTORS: tuple[str, ...] = (
 VOICED_DESCRIPTORS = slice(10, 25)
 """Descriptors that mean something only where the voice has a pitch."""
 
+MEL_BANDS = 26
+ACOUSTICS: tuple[str, ...] = (*DESCRIPTORS, *(f"logMel{band}" for band in range(MEL_BANDS)))
+"""What one acoustic frame holds: the descriptors, then the logarithms of the mel bands they are made from."""
+
 ACTION_UNITS: tuple[str, ...] = (
     "AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU09", "AU10", "AU12",
     "AU14", "AU15", "AU17", "AU20", "AU23", "AU25", "AU26", "AU45",
@@ -69,11 +73,11 @@ class FileShapes:
 class InputSpec:
     """Shapes, rates and channel names of everything the network is given."""
 
-    version: str = "1"
+    version: str = "2"
     classes: tuple[str, ...] = EMOTIONS
     audio_rate: int = 25
     audio_seconds: float = 4.0
-    audio_channels: tuple[str, ...] = (*DESCRIPTORS, "voiced", "voice_activity")
+    audio_channels: tuple[str, ...] = (*ACOUSTICS, "voiced", "voice_activity")
     vision_rate: int = 15
     vision_seconds: float = 4.0
     mesh_landmarks: tuple[int, ...] = MESH_LANDMARKS

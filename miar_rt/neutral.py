@@ -13,7 +13,7 @@ from importlib.resources import files
 import numpy as np
 
 from calibration.baseline import Baseline, Neutral, NeutralEstimator, Population
-from miar_rt.input_spec import DESCRIPTORS, SPEC, VOICED_DESCRIPTORS, InputSpec
+from miar_rt.input_spec import ACOUSTICS, SPEC, VOICED_DESCRIPTORS, InputSpec
 from miar_rt.signals import Array, FeatureFrame, Modality
 from miar_rt.window import WindowBuilder
 
@@ -70,7 +70,7 @@ def telling(modality: Modality, rows: Array, spec: InputSpec = SPEC) -> Array:
     """
     kept = np.full_like(rows, np.nan)
     if modality == "audio":
-        kept[:, : len(DESCRIPTORS)] = rows[:, : len(DESCRIPTORS)]
+        kept[:, : len(ACOUSTICS)] = rows[:, : len(ACOUSTICS)]
         return np.asarray(kept[np.nan_to_num(rows[:, -1]) >= SPEECH])
     for group in ("mesh", "units"):
         columns = spec.vision_groups[group]

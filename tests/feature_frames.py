@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from miar_rt.input_spec import SPEC, VOICED_DESCRIPTORS
+from miar_rt.input_spec import ACOUSTICS, SPEC, VOICED_DESCRIPTORS
 from miar_rt.signals import FeatureFrame
 
-PITCH = VOICED_DESCRIPTORS.start
+PITCH, WIDTH = VOICED_DESCRIPTORS.start, len(ACOUSTICS)
 UNITS = SPEC.vision_groups["units"]
 
 
@@ -19,7 +19,8 @@ def voice_frames(seconds: float, speech: float = 1.0, pitch: float = 30.0) -> It
     for i in range(round(seconds * 100)):
         t, speaking = 0.01 * i, 0.01 * i < speech * seconds
         voiced = speaking and i // 4 % 2 == 0
-        values = np.full(25, 2.0 if speaking else 9.0, np.float32) + random.normal(0, 0.1, 25).astype(np.float32)
+        values = np.full(WIDTH, 2.0 if speaking else 9.0, np.float32)
+        values += random.normal(0, 0.1, WIDTH).astype(np.float32)
         values[PITCH] = pitch + random.normal() if voiced else 0.0
         yield FeatureFrame("acoustic", t, values)
         if i % 3 == 0:

@@ -24,7 +24,7 @@ from miar_rt.engines.onnx_engine import OnnxEngine
 from miar_rt.engines.parity import PATTERNS, compare, difference, everywhere, random_batch
 from miar_rt.engines.torch_engine import TorchEngine
 from miar_rt.engines.weightless import WeightlessGraph, open_session
-from miar_rt.input_spec import SPEC
+from miar_rt.input_spec import ACOUSTICS, SPEC
 from miar_rt.signals import MODALITIES, EncodedText, FeatureFrame, Word
 from miar_rt.window import ModelInput, WindowBuilder, as_batch
 
@@ -50,7 +50,7 @@ def built_windows(checkpoint: Checkpoint) -> list[ModelInput]:
     generator = np.random.default_rng(3)
     builder = WindowBuilder()
     for i in range(500):
-        descriptors = generator.normal(size=25).astype(np.float32)
+        descriptors = generator.normal(size=len(ACOUSTICS)).astype(np.float32)
         descriptors[10] = 30.0 if i % 90 < 50 else 0.0
         builder.push(FeatureFrame("acoustic", i / 100, descriptors, valid=i % 140 < 110))
     for i in range(150):

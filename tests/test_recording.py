@@ -19,6 +19,7 @@ from test_faces import picture
 from test_session import HashedWords, acoustic, said, voice
 
 from miar_rt.engines.torch_engine import TorchEngine
+from miar_rt.input_spec import ACOUSTICS, SPEC
 from miar_rt.signals import FeatureFrame
 from stream import recording as recording_module
 from stream.events import Outgoing, Result
@@ -178,7 +179,7 @@ def test_values_beyond_all_bounds_are_scored_without_a_word(tmp_path: Path, rand
     config = SessionConfig()
     with Recorder(tmp_path / "loud", describe_session(random_scorer, config, None, None)) as recorder:
         for t in np.arange(0.01, 0.6, 0.01):
-            recorder.put(FeatureFrame("acoustic", t, np.full(25, 3e38, np.float32)))
+            recorder.put(FeatureFrame("acoustic", t, np.full(len(ACOUSTICS), 3e38, np.float32)))
             recorder.put(voice(t, 0.99))
         recorder.put(Instant(0.6))
     (result,) = Replay(Recording(tmp_path / "loud"), random_scorer, None).run()
@@ -231,7 +232,8 @@ def test_only_the_owner_can_read_a_recording(recorded: Recorded) -> None:
 
 def test_no_row_holds_sound_pictures_or_embeddings(recorded: Recorded) -> None:
     frames = [entry for entry in Recording(recorded.folder).entries() if isinstance(entry, FeatureFrame)]
-    assert {(frame.kind, len(frame.values)) for frame in frames} == {("acoustic", 25), ("voice", 1), ("face", 687)}
+    widths = {("acoustic", len(ACOUSTICS)), ("voice", 1), ("face", SPEC.widths["vision"])}
+    assert {(frame.kind, len(frame.values)) for frame in frames} == widths
 
 
 def test_rows_that_could_not_be_written_in_time_are_told(

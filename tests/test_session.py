@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from random_checkpoint import random_checkpoint
 
 from miar_rt.engines.onnx_engine import OnnxEngine
-from miar_rt.input_spec import SPEC
+from miar_rt.input_spec import ACOUSTICS, SPEC
 from miar_rt.signals import MODALITIES, EncodedText, FeatureFrame, Word, WordsUpdate
 from stream.events import DeviceStatus, Outgoing, Result, Transcript
 from stream.scoring import Scorer
@@ -48,7 +48,8 @@ def voice(t: float, probability: float) -> FeatureFrame:
 
 
 def acoustic(t: float) -> FeatureFrame:
-    return FeatureFrame("acoustic", t, np.random.default_rng(int(t * 100)).normal(size=25).astype(np.float32))
+    values = np.random.default_rng(int(t * 100)).normal(size=len(ACOUSTICS))
+    return FeatureFrame("acoustic", t, values.astype(np.float32))
 
 
 def face(t: float, valid: bool = True) -> FeatureFrame:

@@ -9,7 +9,7 @@ import pytest
 
 from miar_rt.features.speaker import LOUDNESS, MOUTH, Speaker
 from miar_rt.features.turns import MOST_TURNS, NOBODY, Turns
-from miar_rt.input_spec import SPEC
+from miar_rt.input_spec import ACOUSTICS, SPEC
 from miar_rt.signals import Face, FeatureFrame
 
 BOX = (0.1, 0.1, 0.3, 0.3)
@@ -32,7 +32,7 @@ def mouth(opening: float) -> np.ndarray:
 
 
 def sound(t: float, loudness: float) -> FeatureFrame:
-    values = np.zeros(25, np.float32)
+    values = np.zeros(len(ACOUSTICS), np.float32)
     values[LOUDNESS] = loudness
     return FeatureFrame("acoustic", t, values)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miar_rt.input_spec import SPEC, VOICED_DESCRIPTORS
+from miar_rt.input_spec import ACOUSTICS, SPEC, VOICED_DESCRIPTORS
 from miar_rt.signals import MODALITIES, EncodedText, FeatureFrame, Word
 from miar_rt.window import CLIP, ChannelStatistics, ModelInput, WindowBuilder, as_batch, normalise, restrict
 
@@ -20,7 +20,7 @@ PITCH = VOICED_DESCRIPTORS.start
 
 
 def acoustic(t: float, level: float, pitch: float = 30.0) -> FeatureFrame:
-    values = np.full(25, level, np.float32)
+    values = np.full(len(ACOUSTICS), level, np.float32)
     values[PITCH] = pitch
     return FeatureFrame("acoustic", t, values)
 

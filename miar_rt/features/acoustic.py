@@ -1,4 +1,8 @@
-"""Acoustic low-level descriptors of a stream: eGeMAPSv02 at 100 Hz, equal to openSMILE in one batch."""
+"""Acoustic low-level descriptors of a stream: eGeMAPSv02 at 100 Hz, equal to openSMILE in one batch.
+
+Beside them go the mel bands that eGeMAPS makes its four cepstral coefficients from. Four keep the broad shape of a
+spectrum; a network that hears all of it tells the emotions of strangers better (docs/training.md).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miar_rt.features.acoustic_graph import SAMPLE_RATE, AcousticError, AcousticGraph
-from miar_rt.input_spec import DESCRIPTORS
+from miar_rt.input_spec import ACOUSTICS
 from miar_rt.signals import Array, FeatureFrame
 
 __all__ = ["LOOKAHEAD_SECONDS", "AcousticError", "AcousticExtractor", "check_samples", "describe"]
@@ -138,11 +142,11 @@ def check_samples(samples: NDArray[np.int16]) -> None:
 
 
 def describe(samples: NDArray[np.int16]) -> Array:
-    """All descriptors of a recording: int16 ``[n]`` at 16 kHz to float32 ``[frames, 25]``."""
+    """All descriptors of a recording: int16 ``[n]`` at 16 kHz to float32 ``[frames, 51]``."""
     rows: list[Array] = []
     with AcousticExtractor() as extractor:
         for start in range(0, len(samples), SAMPLE_RATE):
             extractor.push(samples[start : start + SAMPLE_RATE])
             rows += [frame.values for frame in extractor.poll()]
         rows += [frame.values for frame in extractor.finish()]
-    return np.stack(rows) if rows else np.empty((0, len(DESCRIPTORS)), np.float32)
+    return np.stack(rows) if rows else np.empty((0, len(ACOUSTICS)), np.float32)

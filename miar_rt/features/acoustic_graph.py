@@ -2,7 +2,8 @@
 
 Uses only what the ``opensmile`` wheel ships. Its stock configuration joins all descriptors before they leave
 and grows some buffers for ever; here every level is a ring and the spectral and the voicing descriptors leave
-by sinks of their own, so that the slower of the two is not held up by a further join.
+by sinks of their own, so that the slower of the two is not held up by a further join. The mel bands, which the
+stock configuration keeps to itself, leave by a third.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miar_rt.input_spec import VOICED_DESCRIPTORS
+from miar_rt.input_spec import MEL_BANDS, VOICED_DESCRIPTORS
 from miar_rt.signals import Array
 
 SAMPLE_RATE = 16000
@@ -29,7 +30,9 @@ MAX_PENDING = 12_000
 
 _WAVE_SECONDS = 10
 _CHUNK = SAMPLE_RATE // 2
-_SPECTRAL, _VOICING = "egemapsv02_lldsetE_smo", "egemapsv02_lldsetF_smo"
+_SPECTRAL, _VOICING, _MEL = "egemapsv02_lldsetE_smo", "egemapsv02_lldsetF_smo", "egemapsv02_melspecMfcc"
+_MEL_FLOOR = 100.0
+"""Power of a band, in steps of 16-bit sound, below which rounding drowns it."""
 _FRAGMENTS = ("gemaps/v01b/GeMAPSv01b_core.lld.conf.inc", "egemaps/v02/eGeMAPSv02_core.lld.conf.inc")
 # Longer than the stock rings: the Viterbi smoother may hold 40 frames back while sound arrives in bursts.
 _RINGS = {"bufferModeRbConf": 20, "bufferModeRbLagConf": 400, "bufferModeConf": 400}
@@ -71,12 +74,18 @@ class _Outputs:
         self.changed = threading.Condition()
         self.spectral: deque[Array] = deque()
         self.voicing: deque[Array] = deque()
+        self.mel: deque[Array] = deque()
         self.ended = False
         self.error: Exception | None = None
 
     @property
+    def queues(self) -> tuple[deque[Array], ...]:
+        """In the order of a frame's columns."""
+        return self.spectral, self.voicing, self.mel
+
+    @property
     def pending(self) -> int:
-        return min(len(self.spectral), len(self.voicing))
+        return min(map(len, self.queues))
 
     def add(self, queue: deque[Array], row: Array) -> None:
         with self.changed:
@@ -141,13 +150,13 @@ class AcousticGraph:
             time.sleep(0.002)
 
     def take(self, limit: int | None = None) -> list[Array]:
-        """Rows of 25 descriptors that have come out, in order, at most ``limit``."""
+        """Rows of ``ACOUSTICS`` that have come out, in order, at most ``limit``."""
         self._check()
         outputs = self._outputs
         with outputs.changed:
             count = outputs.pending if limit is None else min(limit, outputs.pending)
-            pairs = [(outputs.spectral.popleft(), outputs.voicing.popleft()) for _ in range(count)]
-        return [np.concatenate(pair) for pair in pairs]
+            rows = [[queue.popleft() for queue in outputs.queues] for _ in range(count)]
+        return [np.concatenate([*parts[:2], np.log(parts[2] + _MEL_FLOOR)]) for parts in rows]
 
     def wait(self, frames: int, timeout: float) -> bool:
         """Wait until ``frames`` frames can be taken; False where the time or the input ends before."""
@@ -185,6 +194,7 @@ def _start(folder: Path, outputs: _Outputs) -> Any:
     for level, queue, columns in (
         (_SPECTRAL, outputs.spectral, VOICED_DESCRIPTORS.start),
         (_VOICING, outputs.voicing, VOICED_DESCRIPTORS.stop - VOICED_DESCRIPTORS.start),
+        (_MEL, outputs.mel, MEL_BANDS),
     ):
         found = smile.external_sink_get_num_elements(f"{level}_out")
         if found != columns:
@@ -207,7 +217,8 @@ def _write_configuration(folder: Path) -> Path:
         shutil.copyfile(fragments / name, copy)
         includes += f"\\{{{copy}}}\n"
     path = folder / "stream.conf"
-    path.write_text(_SOURCE + includes + "".join(_SINK.format(level=level) for level in (_SPECTRAL, _VOICING)))
+    sinks = (_SINK.format(level=level) for level in (_SPECTRAL, _VOICING, _MEL))
+    path.write_text(_SOURCE + includes + "".join(sinks))
     return path
 
 
