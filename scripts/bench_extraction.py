@@ -21,6 +21,7 @@ from miar_rt.features.acoustic import AcousticExtractor
 from miar_rt.features.face import FaceExtractor
 from miar_rt.features.text import TextEncoder
 from miar_rt.features.voice_activity import VoiceActivity
+from miar_rt.input_spec import DESCRIPTORS
 from stream.asr.sphinx import SphinxRecogniser
 from stream.events import SAMPLE_RATE, AudioChunk, VideoFrame
 from stream.sources.media_file import MediaFile
@@ -47,7 +48,7 @@ def streamed(samples: NDArray[np.int16], lengths: list[int]) -> NDArray[np.float
             rows += extractor.poll()
             start, turn = start + length, turn + 1
         rows += extractor.finish()
-    return np.stack([row.values for row in rows])
+    return np.stack([row.values[: len(DESCRIPTORS)] for row in rows])
 
 
 def compare(samples: NDArray[np.int16]) -> str:

@@ -54,7 +54,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Fields of ``network.MiarConfig`` that differ from its defaults.
     """
 
-    name: str = "default-2"
+    name: str = "default-3"
     epochs: int = 12
     steps: int = 300
     batch: int = 64
