@@ -55,7 +55,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     name: str = "default-3"
-    epochs: int = 12
+    epochs: int = 10
     steps: int = 300
     batch: int = 64
     patience: int = 5
