@@ -229,7 +229,7 @@ class FaceWindow(WindowBuilder):
 
 
 def _with_voicing(descriptors: Array) -> Array:
-    """Descriptors ``[25]`` with the voiced flag after them; pitch-bound ones are NaN where unvoiced."""
+    """Acoustics ``[51]`` with the voiced flag after them; pitch-bound ones are NaN where unvoiced."""
     row = np.empty(len(descriptors) + 1, dtype=np.float32)
     row[:-1] = descriptors
     voiced = descriptors[VOICED_DESCRIPTORS.start] > 0.0

@@ -90,7 +90,10 @@ def test_mel_bands_are_what_they_are_called() -> None:
     power = np.abs(np.fft.rfft(windows, 512)) ** 2
     expected = np.log(power @ triangles(MEL_BANDS, 20.0, 8000.0, 512).T + 100.0)
     given = describe(samples)[:, len(DESCRIPTORS) :]
-    assert np.abs(given - expected[: len(given)]).max() < 0.05
+    heard = expected[: len(given)] > 10.0  # below, openSMILE's single precision and the last bit of the sound count
+    assert heard.mean() > 0.3
+    heard[:, 0] = False  # openSMILE rounds the lower edge of the first to a bin
+    assert np.abs(given - expected[: len(given)])[heard].max() < 0.01
 
 
 def test_silence_has_the_mel_bands_of_rounding() -> None:

@@ -55,7 +55,7 @@ def test_a_replay_says_the_same(tmp_path: Path, random_scorer: Scorer) -> None:
     assert list(replay.run()) == heard
     results = [event for event in heard if isinstance(event, Result)]
     assert len(results) > 40
-    assert len({result.label for result in results}) > 1
+    assert len({result.sentiment for result in results}) > 1
     assert (replay.comparison.compared, replay.comparison.identical) == (len(results), len(results))
 
 

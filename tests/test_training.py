@@ -167,7 +167,7 @@ def test_rendered_clips_are_kept_and_the_same_every_time(tmp_path: Path) -> None
 
 
 def test_voices_end_anywhere_after_some_speech(random: np.random.Generator) -> None:
-    grid = np.zeros((150, 27), np.float32)
+    grid = np.zeros((150, SPEC.widths["audio"]), np.float32)
     grid[:, 0] = np.arange(150)
     grid[40:90, -1] = 1.0
     voices = batches.Voices([extract.Ragged(grid, np.array([0, 150]))])
@@ -179,7 +179,7 @@ def test_voices_end_anywhere_after_some_speech(random: np.random.Generator) -> N
 
 
 def test_a_window_counts_as_long_as_the_voice_in_it() -> None:
-    grid = np.zeros((60, 27), np.float32)
+    grid = np.zeros((60, SPEC.widths["audio"]), np.float32)
     grid[10:50, -1] = 1.0
     exam = exams.voice_exam([0], [grid])
     assert exam.weight is not None
@@ -190,7 +190,7 @@ def test_a_window_counts_as_long_as_the_voice_in_it() -> None:
 
 
 def test_a_silent_clip_still_has_a_window() -> None:
-    grid = np.zeros((30, 27), np.float32)
+    grid = np.zeros((30, SPEC.widths["audio"]), np.float32)
     assert exams.answer_steps(grid).tolist() == [29]
 
 

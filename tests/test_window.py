@@ -16,7 +16,7 @@ PLAIN = {
     name: ChannelStatistics(np.zeros(width, np.float32), np.ones(width, np.float32))
     for name, width in SPEC.widths.items()
 }
-PITCH = VOICED_DESCRIPTORS.start
+PITCH, VOICED = VOICED_DESCRIPTORS.start, len(ACOUSTICS)
 
 
 def acoustic(t: float, level: float, pitch: float = 30.0) -> FeatureFrame:
@@ -54,10 +54,10 @@ def test_pitch_counts_only_where_the_voice_has_one() -> None:
     builder.push(acoustic(0.04, 5.0, pitch=0.0))
     values = builder.raw(0.05).values["audio"]
     assert values[-2, PITCH] == 20.0
-    assert values[-2, 25] == 0.5
+    assert values[-2, VOICED] == 0.5
     assert np.isnan(values[-1, VOICED_DESCRIPTORS]).all()
     assert values[-1, :PITCH].tolist() == [5.0] * PITCH
-    assert values[-1, 25] == 0.0
+    assert values[-1, VOICED] == 0.0
 
 
 def test_voice_activity_is_the_last_acoustic_channel() -> None:
@@ -162,7 +162,7 @@ def test_a_batch_has_the_networks_inputs_by_name() -> None:
     assert {name: value.shape for name, value in batch.items()} == {
         "text": (2, 48, 390),
         "text_mask": (2, 48),
-        "audio": (2, 100, 27),
+        "audio": (2, 100, 53),
         "audio_mask": (2, 100),
         "vision": (2, 60, 687),
         "vision_mask": (2, 60),
