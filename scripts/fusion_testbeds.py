@@ -99,7 +99,7 @@ def nothing(count: int) -> Windows:
 
 
 def pooled(grid: Array) -> Array:
-    """Means and deviations of a clip's last 100 acoustic rows over blocks of 0.4 s, ``[10, 54]``."""
+    """Means and deviations of a clip's last 100 acoustic rows over blocks of 0.4 s, ``[10, 106]``."""
     window = window_ending(grid, int(answer_steps(grid)[-1])).reshape(-1, BLOCK, grid.shape[1])
     there = np.isfinite(window)
     count = np.maximum(there.sum(axis=1), 1)
