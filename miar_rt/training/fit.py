@@ -151,7 +151,7 @@ def _said(languages: Sequence[str], run: Run, score: Score) -> dict[str, str]:
     told = ["audio", "vision"] if run.material.takes else ["audio"]
     said = {
         "languages": ",".join(languages),
-        "baselines": ",".join(told) if run.recipe.baseline_share else "",
+        "baselines": ",".join(told) if any(run.recipe.baseline_share) else "",
         "ignored_baselines": ",".join(worse_with_baseline(run.material.trials, score, run.statistics)),
     }
     return {name: value for name, value in said.items() if value}
@@ -267,12 +267,12 @@ class Run:
 
     def _inputs(self, draw: Draw) -> dict[str, Array]:
         steps = int(self.random.choice(FACE_STEPS, p=FACE_STEPS_SHARES))
-        takes, known = self.material.takes, self.recipe.baseline_share
-        faces = self.material.faces.draw(draw.vision, steps, self.random, known)
+        takes, (heard, seen) = self.material.takes, self.recipe.baseline_share
+        faces = self.material.faces.draw(draw.vision, steps, self.random, seen)
         windows: dict[Modality, Windows] = {
             "text": self.material.texts.draw(draw.text, draw.delay, self.random),
-            "audio": self.material.voices.draw(draw.audio, self.random, self.recipe.clean_share, known),
-            "vision": takes.put(faces, draw.taken, draw.audio, self.random, known) if takes else faces,
+            "audio": self.material.voices.draw(draw.audio, self.random, self.recipe.clean_share, heard),
+            "vision": takes.put(faces, draw.taken, draw.audio, self.random, seen) if takes else faces,
         }
         return trim(network_inputs(windows, self.statistics))
 
