@@ -13,6 +13,7 @@ from pathlib import Path
 
 from miar_rt.engines import EngineUnavailable
 from miar_rt.features.text_onnx import open_encoder
+from miar_rt.neutral import inputs_name
 from stream.app import RunFailed, progress, say
 from stream.events import Outgoing
 from stream.options import ReplayOptions
@@ -64,6 +65,8 @@ def run_replay(folder: Path, options: ReplayOptions) -> None:
 
 def _scorer(manifest: Manifest, folder: Path, options: ReplayOptions) -> Scorer:
     """The checkpoint and engine of the recording, or those that were asked for."""
+    if manifest.inputs != inputs_name():
+        raise RecordingError(f"{folder} holds other input channels: replay it with the version that recorded it")
     try:
         scorer, why = load_scorer(options.checkpoint, options.engine or manifest.engine)
     except EngineUnavailable as error:

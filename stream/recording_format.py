@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 import msgspec
 import numpy as np
 
+from miar_rt.neutral import inputs_name
 from miar_rt.signals import Array, Box, Face, FeatureFrame, FeatureKind, Modality, WordsUpdate
 from stream.consent import Consent
 from stream.events import DeviceStatus, Result
@@ -59,6 +60,7 @@ class End(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """``recording.json``: what made the recording. ``end`` is ``None`` while it runs and when it was cut short.
 
+    ``inputs`` names the table of input channels its features are of, as ``neutral.inputs_name`` does.
     ``media_consent`` says when those in view and hearing had agreed to picture and sound being stored.
     """
 
@@ -72,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     asr: str | None
     config: SessionConfig
     versions: dict[str, str | None]
+    inputs: str | None = None
     media_consent: Consent | None = None
     end: End | None = None
 
@@ -231,6 +234,7 @@ def describe_session(scorer: Scorer, config: SessionConfig, asr: str | None, pur
         asr=asr,
         config=config,
         versions=package_versions(),
+        inputs=inputs_name(scorer.checkpoint.spec),
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -273,6 +274,15 @@ def test_another_checkpoint_is_refused_unless_it_is_named(
     named = replay(capfd, recorded.folder, random_checkpoint_folder)
     (warning,) = [line for line in named.err.splitlines() if line.startswith("warning")]
     assert "was recorded with checkpoint random-1" in warning
+
+
+def test_a_recording_of_other_input_channels_is_refused(
+    recorded: Recorded, tmp_path: Path, capfd: pytest.CaptureFixture[str], random_checkpoint_folder: Path
+) -> None:
+    folder = shutil.copytree(recorded.folder, tmp_path / "older")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"inputs": "1-0123456789ab"}))
+    assert_refused(replay(capfd, folder, random_checkpoint_folder), f"{folder} holds other input channels")
 
 
 def test_recordings_are_listed_and_deleted(
