@@ -38,8 +38,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mosi_share
         How often a rated text is from CMU-MOSI, which is small, and not from CMU-MOSEI.
     baseline_share
-        Shares of voices and of faces that go with their person's baseline, from other clips in which they are plainly
-        neutral. Voices of strangers are told worse by a network that was trained with baselines of voices.
+        Shares of voices and of faces that go with their person's baseline, from other clips in which they are
+        plainly neutral. A network that was trained with baselines of voices tells those of strangers worse.
     clean_share, renderings
         Share of voices taken as recorded, and how many live renderings there are of each.
     text_variants
