@@ -58,7 +58,7 @@ def _show_version(wanted: bool) -> None:
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(profiles_app, name="profiles")
 app.command(epilog="Example:  miar calibrate --profile ann")(calibrate)
-app.command(epilog="Examples:  miar replay session-1 --out session-1-report  |  miar replay session-1 --serve")(
+app.command(epilog="Example:  miar replay session-1 --out session-1-report  |  miar replay session-1 --serve")(
     replay
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from miar_rt.features.acoustic import AcousticExtractor, check_samples
+from miar_rt.features.acoustic import LOOKAHEAD_SECONDS, AcousticExtractor, check_samples
 from miar_rt.features.appearance import Appearance
 from miar_rt.features.face import FaceExtractor
 from miar_rt.features.voice_activity import SpeechGate, VoiceActivity
@@ -14,6 +14,9 @@ from stream.events import SAMPLE_RATE, AudioChunk, SignalGap, VideoFrame
 
 LONGEST_PUSH_SECONDS = 60.0
 """Half of what the acoustic graph keeps while nobody takes it."""
+
+AWAITED_PUSH_SECONDS = 1.0
+"""Sound longer than this is waited for: who pushes so much at once asks about it next, and not while it happens."""
 
 SPLICE_SECONDS = 1e-3
 """Chunks whose times differ from the count of samples by more than this are placed anew."""
@@ -100,6 +103,8 @@ class Senses:
     def hear(self, chunk: AudioChunk) -> list[FeatureFrame | WordsUpdate]:
         """What a chunk of sound says at once, and acoustic frames of earlier ones; its own follow by ``poll``.
 
+        But for the newest, those of a chunk longer than ``AWAITED_PUSH_SECONDS`` come with it.
+
         Raises
         ------
         TypeError, ValueError
@@ -114,6 +119,9 @@ class Senses:
         earlier = self._hearing.acoustic.poll()
         self._hearing.feed(chunk)
         frames, speaking = self._hearing.listen(chunk)
+        if seconds > AWAITED_PUSH_SECONDS:
+            sure = chunk.t + seconds - LOOKAHEAD_SECONDS
+            earlier += self._hearing.acoustic.wait_until(sure, timeout=LONGEST_PUSH_SECONDS)
         words = self._recogniser.push(chunk.t, chunk.samples, speaking) if self._recogniser else []
         return [*earlier, *frames, *words]
 

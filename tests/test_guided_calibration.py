@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_runs import Outcome, run
-from feature_frames import PITCH, UNITS, face_frames, voice_frames
+from feature_frames import PITCH, UNITS, WIDTH, face_frames, voice_frames
 from flite_speech import RATE, flite_missing, speak
 from live_parts import Microphone
 from media_makers import quadrants, write_video
@@ -49,7 +49,7 @@ def test_a_voice_is_measured_while_it_speaks_and_its_pitch_while_it_has_one() ->
     assert neutral.location[PITCH] == pytest.approx(30.0, abs=0.3)
     assert neutral.seconds[0] == pytest.approx(10.0, abs=0.2)
     assert neutral.seconds[PITCH] == pytest.approx(5.0, abs=0.2)
-    assert np.isnan(neutral.location[25:]).all()
+    assert np.isnan(neutral.location[WIDTH:]).all()
 
 
 def test_of_a_face_its_shape_is_measured_and_not_its_place() -> None:
