@@ -228,11 +228,11 @@ class FaceWindow(WindowBuilder):
         return values, mask
 
 
-def _with_voicing(descriptors: Array) -> Array:
+def _with_voicing(acoustics: Array) -> Array:
     """Acoustics ``[51]`` with the voiced flag after them; pitch-bound ones are NaN where unvoiced."""
-    row = np.empty(len(descriptors) + 1, dtype=np.float32)
-    row[:-1] = descriptors
-    voiced = descriptors[VOICED_DESCRIPTORS.start] > 0.0
+    row = np.empty(len(acoustics) + 1, dtype=np.float32)
+    row[:-1] = acoustics
+    voiced = acoustics[VOICED_DESCRIPTORS.start] > 0.0
     row[-1] = voiced
     if not voiced:
         row[VOICED_DESCRIPTORS] = np.nan

@@ -30,7 +30,12 @@ MAX_PENDING = 12_000
 
 _WAVE_SECONDS = 10
 _CHUNK = SAMPLE_RATE // 2
-_SPECTRAL, _VOICING, _MEL = "egemapsv02_lldsetE_smo", "egemapsv02_lldsetF_smo", "egemapsv02_melspecMfcc"
+_LEVELS = {
+    "egemapsv02_lldsetE_smo": VOICED_DESCRIPTORS.start,
+    "egemapsv02_lldsetF_smo": VOICED_DESCRIPTORS.stop - VOICED_DESCRIPTORS.start,
+    "egemapsv02_melspecMfcc": MEL_BANDS,
+}
+"""The levels that leave by sinks and how wide they are, in the order of a frame's columns."""
 _MEL_FLOOR = 100.0
 """Power of a band, in steps of 16-bit sound, below which rounding drowns it."""
 _FRAGMENTS = ("gemaps/v01b/GeMAPSv01b_core.lld.conf.inc", "egemaps/v02/eGeMAPSv02_core.lld.conf.inc")
@@ -72,16 +77,9 @@ class _Outputs:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.spectral: deque[Array] = deque()
-        self.voicing: deque[Array] = deque()
-        self.mel: deque[Array] = deque()
+        self.queues: tuple[deque[Array], ...] = tuple(deque() for _ in _LEVELS)
         self.ended = False
         self.error: Exception | None = None
-
-    @property
-    def queues(self) -> tuple[deque[Array], ...]:
-        """In the order of a frame's columns."""
-        return self.spectral, self.voicing, self.mel
 
     @property
     def pending(self) -> int:
@@ -156,7 +154,7 @@ class AcousticGraph:
         with outputs.changed:
             count = outputs.pending if limit is None else min(limit, outputs.pending)
             rows = [[queue.popleft() for queue in outputs.queues] for _ in range(count)]
-        return [np.concatenate([*parts[:2], np.log(parts[2] + _MEL_FLOOR)]) for parts in rows]
+        return [np.concatenate([*descriptors, np.log(mel + _MEL_FLOOR)]) for *descriptors, mel in rows]
 
     def wait(self, frames: int, timeout: float) -> bool:
         """Wait until ``frames`` frames can be taken; False where the time or the input ends before."""
@@ -191,11 +189,7 @@ def _start(folder: Path, outputs: _Outputs) -> Any:
 
     smile = OpenSMILE()
     smile.initialize(str(_write_configuration(folder)), _write_rings(folder), loglevel=0)
-    for level, queue, columns in (
-        (_SPECTRAL, outputs.spectral, VOICED_DESCRIPTORS.start),
-        (_VOICING, outputs.voicing, VOICED_DESCRIPTORS.stop - VOICED_DESCRIPTORS.start),
-        (_MEL, outputs.mel, MEL_BANDS),
-    ):
+    for (level, columns), queue in zip(_LEVELS.items(), outputs.queues, strict=True):
         found = smile.external_sink_get_num_elements(f"{level}_out")
         if found != columns:
             raise AcousticError(f"level {level} of this openSMILE has {found} columns instead of {columns}")
@@ -217,8 +211,7 @@ def _write_configuration(folder: Path) -> Path:
         shutil.copyfile(fragments / name, copy)
         includes += f"\\{{{copy}}}\n"
     path = folder / "stream.conf"
-    sinks = (_SINK.format(level=level) for level in (_SPECTRAL, _VOICING, _MEL))
-    path.write_text(_SOURCE + includes + "".join(sinks))
+    path.write_text(_SOURCE + includes + "".join(_SINK.format(level=level) for level in _LEVELS))
     return path
 
 
